@@ -1,0 +1,33 @@
+"""jwst_dask: the JWST calibration pipelines on Dask."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "open": "jwst_dask.data.open:open",
+    "plan": "jwst_dask.core.run:plan",
+    "run": "jwst_dask.core.run:run",
+    "pipeline": "jwst_dask.pipelines.table:pipeline",
+    "Spec2Pipeline": "jwst_dask.core.calls:Spec2Pipeline",
+    "Tso3Pipeline": "jwst_dask.core.calls:Tso3Pipeline",
+}
+_MODULES = ("steps", "pipelines", "simulate", "plots", "refs", "accessor")
+
+__all__ = ["Spec2Pipeline", "Tso3Pipeline", "open", "pipeline", "plan", "run", "steps"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        module, attribute = _PUBLIC[name].split(":")
+        return getattr(import_module(module), attribute)
+    if name in _MODULES:
+        return import_module(f"jwst_dask.{name}")
+    raise AttributeError(f"module 'jwst_dask' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted((*_PUBLIC, *_MODULES, "__version__"))

@@ -1,0 +1,1 @@
+"""Machinery without physics: steps, pipelines, plans, graphs, execution, the ledger."""

@@ -1,0 +1,21 @@
+"""Errors a user can act on. Their text says what is wrong, where, and what to do."""
+
+
+class JwstDaskError(Exception):
+    """Base of all errors that are explained to the user rather than traced."""
+
+
+class InputError(JwstDaskError):
+    """A file, association or exposure cannot be used as it is."""
+
+
+class ParameterError(JwstDaskError):
+    """A parameter has no such name or value."""
+
+
+class ReferenceError_(JwstDaskError):
+    """A reference file is missing or unusable."""
+
+
+class NoDataOnDetectorError(JwstDaskError):
+    """No source falls on this detector (exit status 64)."""

@@ -1,0 +1,1 @@
+"""What an exposure is: schemas, drafts, blocks, metadata, flags, associations."""

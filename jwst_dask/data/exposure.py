@@ -1,0 +1,91 @@
+"""An exposure before its pixels are read (`Draft`), and a run of its integrations in memory (`Block`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from dask.sizeof import sizeof
+
+CUBES = ("sci", "err", "dq", "var_poisson", "var_rnoise", "var_flat")
+"""Arrays with one plane per integration, in file order."""
+
+
+@dataclass
+class Draft:
+    """What is known of one exposure (segment) before any pixel is read; steps fill it in, in order, once.
+
+    Attributes
+    ----------
+    model : stdatamodels.jwst.datamodels.JwstDataModel
+        The exposure as a datamodel of **one** integration: complete metadata and tables (INT_TIMES with all rows), image
+        arrays of zeros, shaped ``(1, y, x)`` (``(y, x)`` for a 2-D rate image). Steps edit ``model.meta`` and slit
+        attributes, attach static planes (``model.wavelength``), or replace it by another model class. ``model.meta.wcs``
+        is the live gwcs object. Products are laid out from it.
+    path : str
+        The input file.
+    nints : int
+        Integrations in the file (1 for a 2-D image).
+    spectra : object
+        After extract_1d: the TSOMultiSpecModel (or MultiSpecModel) template; each spectral table has one row per
+        integration in the product, and one row here.
+    extras : dict
+        Further models to be saved as they are, by suffix (for example ``interpolatedflat``).
+    """
+
+    model: Any
+    path: str
+    nints: int
+    spectra: Any = None
+    extras: dict[str, Any] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def is_cube(self) -> bool:
+        """Whether the exposure has an integration axis."""
+        return self.model.data.ndim == 3
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(y, x) of the science array."""
+        ny, nx = self.model.data.shape[-2:]
+        return int(ny), int(nx)
+
+
+@dataclass
+class Block:
+    """Consecutive integrations of one exposure in memory; owned by the task that made it.
+
+    Attributes
+    ----------
+    arrays : dict of ndarray
+        ``sci err var_poisson var_rnoise var_flat``: float32[integration, y, x]; ``dq``: uint32[integration, y, x];
+        native byte order, C-contiguous.
+    start : int
+        Index in the file (from 0) of the first integration of the block, halo not counted.
+    halo : (int, int)
+        Extra integrations present before and after (a step with a halo trims them: the arrays it returns have none).
+    tables : dict of ndarray
+        Results with one row per integration: ``"EXTRACT1D"`` is the structured array of spectra.
+    """
+
+    arrays: dict[str, np.ndarray]
+    start: int
+    halo: tuple[int, int] = (0, 0)
+    tables: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def nints(self) -> int:
+        """Integrations in the block, halo not counted."""
+        return len(self.arrays["sci"]) - sum(self.halo)
+
+    @property
+    def rows(self) -> slice:
+        """Rows of the file that the block stands for."""
+        return slice(self.start, self.start + self.nints)
+
+
+@sizeof.register(Block)
+def _size(block: Block) -> int:
+    return 500 + sum(a.nbytes for a in (*block.arrays.values(), *block.tables.values()))

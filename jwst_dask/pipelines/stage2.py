@@ -1,0 +1,46 @@
+"""`calwebb_spec2`: the step table and orders of the pipeline documents, per family of exposure types."""
+
+from __future__ import annotations
+
+from jwst_dask.core.pipeline import Pipeline, Product
+from jwst_dask.core.step import param
+
+HEAD = ("assign_wcs", "badpix_selfcal", "msa_flagging", "clean_flicker_noise", "imprint_subtract", "bkg_subtract")
+CAL = (Product("cal", "calints"),)
+TAIL = ("adaptive_trace_model", "pixel_replace", "resample_spec", "cube_build", "extract_1d", Product("x1d", "x1dints", spectra=True))
+
+NRS_SLITS = (*HEAD, "extract_2d", "srctype", "master_background_mos", "wavecorr", "flat_field", "pathloss", "barshadow", "photom", *CAL, *TAIL)
+MIRI_LRS = (*HEAD, "as_slit", "srctype", "targ_centroid", "straylight", "flat_field", "fringe", "pathloss", "barshadow", "photom",
+            "residual_fringe", *CAL, *TAIL)  # fmt: skip
+
+ORDERS = {
+    "NRS_BRIGHTOBJ": NRS_SLITS,
+    "MIR_LRS-SLITLESS": MIRI_LRS,
+}
+"""Step order by EXP_TYPE, for the exposure types that this version carries out."""
+
+UNRECORDED = {"NRS_BRIGHTOBJ": ("resample_spec", "cube_build"), "MIR_LRS-SLITLESS": ("resample_spec", "cube_build")}
+"""Steps that the reference implementation does not even call for an exposure type (no status keyword)."""
+
+SPEC2 = Pipeline(
+    alias="calwebb_spec2",
+    class_name="Spec2Pipeline",
+    pars="pars-spec2pipeline",
+    orders=ORDERS,
+    unrecorded=UNRECORDED,
+    parameters={
+        "save_bsub": param(False, "Save the background-subtracted data (deprecated: use steps.bkg_subtract.save_results)"),
+        "fail_on_exception": param(True, "Fail if any product fails"),
+        "save_wfss_esec": param(False, "Save the WFSS image in e-/s (WFSS exposures only)"),
+    },
+    settings={},
+)
+
+TSO_SETTINGS = {
+    alias: {"skip": True}
+    for alias in ("bkg_subtract", "imprint_subtract", "msa_flagging", "master_background_mos", "wavecorr", "straylight", "fringe",
+                  "pathloss", "barshadow", "wfss_contam", "resample_spec", "cube_build")
+}  # fmt: skip
+"""The documents' TSO column: assign_wcs, extract_2d, srctype, flat_field, photom and extract_1d, all others off."""
+
+TSO_SPEC2 = SPEC2.configured("calwebb_tso-spec2", TSO_SETTINGS)

@@ -1,0 +1,1 @@
+"""Reference files: selection, loading, kinds."""

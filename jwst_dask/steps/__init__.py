@@ -1,0 +1,59 @@
+"""Every step by its alias. ``steps.flat_field`` is callable on a dataset (lazy), and has ``.run`` and ``.call`` for files."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from jwst_dask.core.errors import ParameterError
+
+if TYPE_CHECKING:
+    from jwst_dask.core.step import Step
+    from jwst_dask.core.calls import StepCall
+
+STEPS: dict[str, str] = {
+    "assign_wcs": "jwst_dask.steps.stage2.assign_wcs:AssignWcsStep",
+    "extract_2d": "jwst_dask.steps.stage2.extract_2d:Extract2dStep",
+    "as_slit": "jwst_dask.steps.stage2.lrs:AsSlitStep",
+    "srctype": "jwst_dask.steps.stage2.srctype:SourceTypeStep",
+    "wavecorr": "jwst_dask.steps.stage2.wavecorr:WavecorrStep",
+    "flat_field": "jwst_dask.steps.stage2.flat_field:FlatFieldStep",
+    "photom": "jwst_dask.steps.stage2.photom:PhotomStep",
+    "pixel_replace": "jwst_dask.steps.stage2.pixel_replace:PixelReplaceStep",
+    "extract_1d": "jwst_dask.steps.stage2.extract_1d:Extract1dStep",
+    "outlier_detection": "jwst_dask.steps.stage3.outlier_detection:OutlierDetectionStep",
+    "white_light": "jwst_dask.steps.stage3.white_light:WhiteLightStep",
+}
+"""Alias -> module:class, imported when first used."""
+
+
+def step_class(alias: str) -> type[Step]:
+    """The class of a step.
+
+    Raises
+    ------
+    ParameterError
+        For an alias that is not a step.
+    """
+    from jwst_dask.steps.absent import TABLE, absent_class
+
+    if alias in STEPS:
+        module, name = STEPS[alias].split(":")
+        return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    if alias in TABLE:
+        return absent_class(alias)
+    raise ParameterError(f"there is no step {alias!r}; the steps are {', '.join(sorted((*STEPS, *TABLE)))}")
+
+
+def __getattr__(name: str) -> StepCall:
+    from jwst_dask.steps.absent import TABLE
+
+    if name in STEPS or name in TABLE:
+        from jwst_dask.core.calls import StepCall
+
+        return StepCall(name)
+    raise AttributeError(f"module 'jwst_dask.steps' has no step {name!r}")
+
+
+def __dir__() -> list[Any]:
+    return sorted(STEPS)
