@@ -1,0 +1,118 @@
+"""The task of a run: read a block of integrations, take it through the chain, write its rows of every product."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jwst_dask.core.step import Step
+from jwst_dask.data.exposure import Block
+
+
+@dataclass(frozen=True)
+class Write:
+    """Where a task writes its rows of one product.
+
+    Attributes
+    ----------
+    path : str
+        The temporary file.
+    after : int
+        Number of chain links that precede the product.
+    cubes : tuple of (name, Region)
+        Block arrays and their place in the file.
+    table : Region, optional
+        Place of the spectral rows.
+    """
+
+    path: str
+    after: int
+    cubes: tuple[tuple[str, Any], ...] = ()
+    table: Any = None
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """Everything a worker needs for one block; plain, small, deterministic."""
+
+    name: str
+    exposure: int
+    source: Any
+    start: int
+    stop: int
+    halo: tuple[int, int]
+    chain: tuple[tuple[Step, str], ...]
+    writes: tuple[Write, ...]
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a task sends back: small tables and figures, or what went wrong."""
+
+    name: str
+    exposure: int
+    start: int
+    nints: int
+    tables: Mapping[str, np.ndarray] = field(default_factory=dict)
+    flagged: int = 0
+    pixels: int = 0
+    read_seconds: float = 0.0
+    step_seconds: Mapping[str, float] = field(default_factory=dict)
+    write_seconds: float = 0.0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    error: str = ""
+    error_type: str = ""
+
+
+def process(task: BlockTask) -> Receipt:
+    """Run one block task. Repeatable: writing the same rows twice changes nothing."""
+    from jwst_dask.io.fits import read_block
+    from jwst_dask.refs.load import load_npz
+
+    clock = time.perf_counter()
+    block = read_block(task.source, task.start, task.stop, task.halo)
+    read_seconds, seconds, written, bytes_written = time.perf_counter() - clock, {}, 0.0, 0
+    bytes_read = sum(array.nbytes for array in block.arrays.values())
+    for place, (step, state_path) in enumerate(task.chain):
+        clock = time.perf_counter()
+        block = step.run(block, load_npz(state_path) if state_path else {})
+        seconds[step.alias] = time.perf_counter() - clock
+        clock = time.perf_counter()
+        for write in task.writes:
+            if write.after == place + 1:
+                bytes_written += _write(write, block)
+        written += time.perf_counter() - clock
+    flagged = int(np.count_nonzero(block.arrays["dq"] & 1)) if "dq" in block.arrays else 0
+    return Receipt(task.name, task.exposure, block.start, block.nints, {key: block.tables[key] for key in task.keep if key in block.tables},
+                   flagged, block.arrays["sci"].size, read_seconds, seconds, written, bytes_read, bytes_written)  # fmt: skip
+
+
+def guarded(task: BlockTask) -> Receipt:
+    """`process`, with an error turned into a receipt so that one bad block does not take the run down."""
+    try:
+        return process(task)
+    except Exception as error:  # reported by the client, which decides whether to go on
+        detail = f"{os.path.basename(task.source.path)}: integrations {task.start + 1}-{task.stop}: {type(error).__name__}: {error}"
+        return Receipt(task.name, task.exposure, task.start, 0, error=detail, error_type=type(error).__name__)
+
+
+def _write(write: Write, block: Block) -> int:
+    from jwst_dask.io.layout import write_rows
+
+    total = 0
+    for name, region in write.cubes:
+        array = block.arrays[name]
+        write_rows(write.path, region, block.start, array)
+        total += array.nbytes
+    if write.table is not None:
+        table = block.tables["EXTRACT1D"]
+        write_rows(write.path, write.table, block.start, table)
+        total += table.nbytes
+    return total

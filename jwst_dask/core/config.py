@@ -1,0 +1,29 @@
+"""Settings: defaults registered with `dask.config` under ``jwst_dask``, environment ``DASK_JWST_DASK__...`` as usual."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import dask
+import yaml
+
+_PATH = os.path.join(os.path.dirname(os.path.dirname(__file__)), "jwst_dask.yaml")
+
+
+def _register() -> None:
+    with open(_PATH) as file:
+        defaults = yaml.safe_load(file)
+    dask.config.ensure_file(source=_PATH, comment=True) if os.environ.get("JWST_DASK_WRITE_CONFIG") else None
+    dask.config.update_defaults(defaults)
+
+
+_register()
+
+
+def setting(name: str, override: Any = None) -> Any:
+    """A setting by dotted name below ``jwst_dask``; numbers with units (``"64MB"``) as bytes."""
+    value = override if override is not None else dask.config.get(f"jwst_dask.{name}")
+    if isinstance(value, str) and name.endswith(("bytes", "memory")):
+        return dask.utils.parse_bytes(value)
+    return value

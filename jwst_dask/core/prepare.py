@@ -1,0 +1,203 @@
+"""Take a draft through a chain: decide what runs, do each step's once-per-exposure work, lay out the products."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jwst_dask.core.errors import JwstDaskError
+from jwst_dask.core.pipeline import Product
+from jwst_dask.core.step import Skip, State, Step
+from jwst_dask.data.exposure import Draft
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Stage:
+    """One step of a chain after preparation.
+
+    Attributes
+    ----------
+    status : str
+        ``COMPLETE`` or ``SKIPPED``.
+    state : dict
+        What `step.run` needs; empty when skipped or when the step touches no pixels.
+    references : dict
+        Reference type -> path, as looked up.
+    """
+
+    step: Step
+    status: str
+    reason: str = ""
+    state: State = field(default_factory=dict)
+    references: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def runs(self) -> bool:
+        """Whether blocks pass through it."""
+        return self.status == "COMPLETE" and self.step.pixels
+
+    def halo(self, nints: int) -> int:
+        """Integrations it must see on each side of a block, in an exposure of `nints`."""
+        declared = getattr(self.step, "halo_for", None)
+        return int(declared(nints)) if declared is not None else self.step.halo
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What every product records about how it was made."""
+
+    context: str = ""
+    crds_version: str = ""
+    pool_name: str | None = None
+    table_name: str | None = None
+
+
+def flat_meta(model: Any, **more: Any) -> dict[str, Any]:
+    """Metadata of a datamodel by path without ``meta.``, plain values only."""
+    out = {key.removeprefix("meta."): value for key, value in model.to_flat_dict(include_arrays=False).items() if key.startswith("meta.")}
+    out.update(more)
+    return out
+
+
+def prepare(
+    draft: Draft,
+    order: tuple[str | Product, ...],
+    steps: Mapping[str, Step],
+    references: Callable[[Any, Step], Any],
+    provenance: Provenance,
+    *,
+    unrecorded: tuple[str, ...] = (),
+    members: Mapping[str, list[str]] | None = None,
+    on_product: Callable[[Product, Draft, list[Stage]], None] | None = None,
+) -> list[Stage]:
+    """Prepare every step of a chain for one exposure.
+
+    Parameters
+    ----------
+    draft : Draft
+        Edited in place.
+    order : tuple
+        Step aliases and products.
+    steps : mapping
+        Alias -> step with its parameters.
+    references : callable
+        ``references(model, step)`` gives the step's reference look-up.
+    provenance : Provenance
+    unrecorded : tuple of str
+        Steps that leave no status keyword.
+    members : mapping
+        Association members by type, for steps that need them.
+    on_product : callable
+        Called at each product of `order`, and after each step with ``save_results``.
+
+    Returns
+    -------
+    list of Stage
+        One for each step, in order.
+
+    Raises
+    ------
+    JwstDaskError
+        From a step; the message is prefixed with the file and the step.
+    """
+    stages: list[Stage] = []
+    for item in order:
+        if isinstance(item, Product):
+            if on_product is not None and _wanted(item, stages):
+                on_product(item, draft, stages)
+            continue
+        meta = flat_meta(draft.model, **{f"members.{kind}": len(names) for kind, names in (members or {}).items()})
+        stage = _prepare_step(draft, steps[item], meta, references)
+        stages.append(stage)
+        if item not in unrecorded:
+            _record(draft, stage, provenance)
+        if stage.runs and stage.step.save_results and on_product is not None:
+            suffix = stage.step.suffix or item
+            on_product(Product(suffix, suffix, spectra=draft.spectra is not None and item == "extract_1d"), draft, stages)
+    return stages
+
+
+def _wanted(product: Product, stages: list[Stage]) -> bool:
+    done = {stage.step.alias for stage in stages if stage.status == "COMPLETE"}
+    return (not product.needs or product.needs in done) and (not (product.spectra or product.level3) or "extract_1d" in done)
+
+
+def _prepare_step(draft: Draft, step: Step, meta: Mapping[str, Any], references: Callable[[Any, Step], Any]) -> Stage:
+    began = time.perf_counter()
+    where = f"{os.path.basename(draft.path)}: {step.alias}: "
+    try:
+        answer: State | Skip | None = step.applies(meta)
+        refs = references(draft.model, step)
+        if answer is None:
+            answer = step.prepare(draft, refs)
+    except JwstDaskError as error:
+        raise type(error)(str(error) if str(error).startswith(os.path.basename(draft.path)) else where + str(error)) from error
+    seconds = time.perf_counter() - began
+    used = dict(getattr(refs, "used", {}))
+    if isinstance(answer, Skip):
+        log.info("%sskipped: %s", where, answer.reason)
+        return Stage(step, "SKIPPED", answer.reason, references=used, seconds=seconds)
+    log.debug("%sprepared in %.3f s", where, seconds)
+    return Stage(step, "COMPLETE", state=answer or {}, references=used, seconds=seconds)
+
+
+def _record(draft: Draft, stage: Stage, provenance: Provenance) -> None:
+    """Status, references and software of a step, into the model its result is in."""
+    if not stage.step.cal_step:
+        return
+    models = [draft.spectra] if stage.step.alias == "extract_1d" and draft.spectra is not None else [draft.model]
+    for model in models:
+        model.meta.cal_step.instance[stage.step.cal_step] = stage.status
+        for reftype, path in stage.references.items():
+            if hasattr(model.meta.ref_file, reftype):
+                getattr(model.meta.ref_file, reftype).name = recorded_name(path)
+        if stage.references and provenance.context:
+            model.meta.ref_file.crds.sw_version = provenance.crds_version
+            model.meta.ref_file.crds.context_used = provenance.context
+
+
+def recorded_name(path: str) -> str:
+    """A reference as products name it: ``crds://<file name>`` from the cache, else ``N/A``, or the path given by the user."""
+    if path == "N/A":
+        return path
+    cache = os.environ.get("CRDS_PATH", "")
+    inside = cache and os.path.abspath(path).startswith(os.path.join(os.path.abspath(cache), "references"))
+    return f"crds://{os.path.basename(path)}" if inside else path
+
+
+class StateStore:
+    """Prepared states as files named by their content, where every worker can read them."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def put(self, state: State) -> str:
+        """Save a state once; returns its path ('' for an empty state)."""
+        if not state:
+            return ""
+        arrays = {name: np.asarray(value) for name, value in state.items()}
+        digest = hashlib.sha256()
+        for name in sorted(arrays):
+            if arrays[name].dtype.hasobject:
+                raise TypeError(f"state value {name!r} is not a plain array")
+            digest.update(f"{name}{arrays[name].dtype.str}{arrays[name].shape}".encode())
+            digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+        path = self.folder / f"state-{digest.hexdigest()[:24]}.npz"
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".state-", suffix=".npz", delete=False) as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            os.replace(file.name, path)
+        return str(path)
