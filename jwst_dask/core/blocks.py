@@ -45,7 +45,7 @@ class BlockTask:
     source: Any
     start: int
     stop: int
-    halo: tuple[int, int]
+    halo: int
     chain: tuple[tuple[Step, str], ...]
     writes: tuple[Write, ...]
     keep: tuple[str, ...] = ()

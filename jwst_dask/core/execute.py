@@ -1,0 +1,164 @@
+"""The one place that computes: on the active client, a named scheduler, a local cluster, or threads."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+
+from jwst_dask.core.blocks import BlockTask, Receipt, guarded
+from jwst_dask.core.errors import InputError
+
+log = logging.getLogger(__name__)
+Done = Callable[[Receipt], None]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where the work goes.
+
+    Attributes
+    ----------
+    kind : str
+        ``threads``, ``sync``, or ``distributed``.
+    workers, threads : int
+        Processes, and threads of each.
+    memory_limit : int or None
+        Bytes of one worker, if it has a limit.
+    """
+
+    kind: str
+    workers: int
+    threads: int
+    memory_limit: int | None
+    address: str = ""
+
+    def describe(self) -> str:
+        """One line for the plan and the log."""
+        limit = f", {self.memory_limit / 1e9:.1f} GB each" if self.memory_limit else ""
+        where = f"cluster {self.address}" if self.kind == "distributed" else "this process"
+        return f"{where}: {self.workers} worker{'s' if self.workers != 1 else ''} x {self.threads} thread{'s' if self.threads != 1 else ''}{limit}"
+
+
+def active_client() -> Any | None:
+    """The `distributed.Client` of this process, if it has one."""
+    import sys
+
+    if "distributed" not in sys.modules:  # nobody can have made one
+        return None
+    from distributed import get_client
+
+    with contextlib.suppress(ValueError):
+        return get_client()
+    return None
+
+
+@contextlib.contextmanager
+def connect(scheduler: str | None = None, scheduler_file: str | None = None, local: int | None = None, threads: int | None = None,
+            memory_limit: str | int | None = None, security: Any = None) -> Iterator[Any | None]:  # fmt: skip
+    """The client that a command asked for, or the active one, or None for threads in this process.
+
+    Parameters
+    ----------
+    scheduler : str
+        Address of a running scheduler (``tcp://...``, ``tls://...``), or ``threads`` / ``sync``.
+    scheduler_file : str
+        File that a scheduler wrote its address to.
+    local : int
+        Start a local cluster with this many worker processes for the length of the run.
+    threads : int
+        Threads of each worker of the local cluster.
+    memory_limit : str or int
+        Memory of each worker of the local cluster (``"1.5GB"``).
+
+    Raises
+    ------
+    InputError
+        When the scheduler cannot be reached.
+    """
+    if scheduler in ("threads", "sync", "synchronous"):
+        yield None
+        return
+    if scheduler or scheduler_file:
+        from distributed import Client
+
+        try:
+            client = Client(scheduler, scheduler_file=scheduler_file, security=security, timeout="20s")
+        except (OSError, TimeoutError) as error:
+            raise InputError(f"no scheduler answers at {scheduler or scheduler_file}: start one with `dask scheduler`, or leave the option out") from error
+        with client:
+            yield client
+        return
+    if local:
+        from distributed import Client, LocalCluster
+
+        with (
+            LocalCluster(n_workers=local, threads_per_worker=threads or 1, memory_limit=memory_limit or "auto", processes=True,
+                         host="127.0.0.1", dashboard_address=None) as cluster,
+            Client(cluster) as client,
+        ):  # fmt: skip
+            yield client
+        return
+    yield active_client()
+
+
+def resources(client: Any | None, scheduler: str | None = None, threads: int | None = None) -> Resources:
+    """What a run can count on."""
+    if client is None:
+        count = 1 if scheduler in ("sync", "synchronous") else threads or len(os.sched_getaffinity(0))
+        return Resources("sync" if count == 1 and scheduler else "threads", 1, count, None)
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    limits = [w["memory_limit"] for w in workers if w.get("memory_limit")]
+    return Resources("distributed", len(workers), max((w["nthreads"] for w in workers), default=1), min(limits, default=None), client.scheduler.address)
+
+
+def run_tasks(tasks: Sequence[BlockTask], done: Done, client: Any | None = None, threads: int | None = None, scheduler: str | None = None) -> None:
+    """Carry out block tasks, calling ``done(receipt)`` in this process as each ends.
+
+    Tasks are independent, write their own rows and send back only small receipts, so nothing piles up on workers; a task of a lost
+    worker is run again by the scheduler.
+    """
+    if not tasks:
+        return
+    if client is not None:
+        _on_cluster(tasks, done, client)
+    else:
+        _in_process(tasks, done, threads, scheduler)
+
+
+def _on_cluster(tasks: Sequence[BlockTask], done: Done, client: Any) -> None:
+    from distributed import as_completed
+
+    futures = client.map(guarded, tasks, key=[f"block-{dask.base.tokenize(task)}" for task in tasks], pure=True, retries=2)
+    try:
+        for future in as_completed(futures):
+            receipt = future.result()
+            future.release()
+            done(receipt)
+    finally:
+        client.cancel(futures)
+
+
+def _in_process(tasks: Sequence[BlockTask], done: Done, threads: int | None, scheduler: str | None) -> None:
+    from dask.callbacks import Callback
+
+    def posttask(key: Any, result: Any, dsk: Any, state: Any, worker: Any) -> None:
+        if isinstance(result, Receipt):
+            done(result)
+
+    work = [dask.delayed(guarded, pure=True)(task, dask_key_name=f"block-{i}-{task.name}") for i, task in enumerate(tasks)]
+    with Callback(posttask=posttask):
+        if scheduler in ("sync", "synchronous"):
+            dask.compute(*work, scheduler="sync")
+        else:
+            dask.compute(*work, scheduler="threads", num_workers=threads or len(os.sched_getaffinity(0)))
+
+
+def compute(*things: Any, **keywords: Any) -> tuple[Any, ...]:
+    """Compute lazy things together, so that what they share is done once (`dask.compute`)."""
+    return tuple(dask.compute(*things, **keywords))

@@ -1,0 +1,90 @@
+"""What was made from what: one line per finished product, so that a stopped run goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = ".jwst_dask"
+_COMMON = ("save_results", "suffix", "output_dir", "output_file", "skip")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A file as the ledger knows it: name, bytes and time of change."""
+
+    name: str
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> Identity:
+        """Identity of a file on disk; remote files and ``N/A`` by name alone."""
+        try:
+            stat = os.stat(path)
+        except OSError:
+            return cls(str(path), -1, -1)
+        return cls(os.path.basename(path), stat.st_size, stat.st_mtime_ns)
+
+
+def product_key(inputs: list[Identity], stages: list[Mapping[str, Any]], extra: Mapping[str, Any]) -> str:
+    """Digest of all that decides a product's content: inputs, steps with parameters and references, versions.
+
+    Parameters
+    ----------
+    inputs : list of Identity
+    stages : list of mapping
+        From `stage_record`, the steps up to the product.
+    extra : mapping
+        Version, pipeline, association.
+    """
+    text = json.dumps([[i.__dict__ for i in inputs], stages, dict(extra)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stage_record(stage: Any) -> dict[str, Any]:
+    """What of a prepared step counts for staleness: parameters that change numbers, and references by identity."""
+    values = {name: value for name, value in stage.step.values().items() if name not in _COMMON}
+    references = {reftype: (path if path == "N/A" else Identity.of(path).__dict__) for reftype, path in sorted(stage.references.items())}
+    return {"step": stage.step.alias, "status": stage.status, "parameters": values, "overrides": dict(stage.step.overrides), "references": references}
+
+
+class Ledger:
+    """Append-only record of finished products in ``<output>/.jwst_dask/ledger.jsonl``."""
+
+    def __init__(self, output_dir: str | os.PathLike[str]) -> None:
+        self.path = Path(output_dir) / FOLDER / "ledger.jsonl"
+        self._rows: dict[str, dict[str, Any]] = {}
+        if self.path.exists():
+            for line in self.path.read_text().splitlines():
+                try:
+                    row = json.loads(line)
+                except ValueError:  # the last line of a run killed while writing it
+                    continue
+                self._rows[row["product"]] = row
+
+    def is_current(self, product: str | os.PathLike[str], key: str) -> bool:
+        """Whether the product on disk is the one that was recorded, and was made from the same things."""
+        row = self._rows.get(os.path.basename(product))
+        return row is not None and row["key"] == key and row["identity"] == Identity.of(product).__dict__
+
+    def record(self, product: str | os.PathLike[str], key: str, **details: Any) -> None:
+        """Note a finished product; on disk before this returns."""
+        row = {"product": os.path.basename(product), "key": key, "identity": Identity.of(product).__dict__,
+               "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **details}  # fmt: skip
+        self._rows[row["product"]] = row
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row, default=str) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The latest record of every product."""
+        return list(self._rows.values())
