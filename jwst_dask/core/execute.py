@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dask
@@ -151,7 +152,8 @@ def _in_process(tasks: Sequence[BlockTask], done: Done, threads: int | None, sch
         if isinstance(result, Receipt):
             done(result)
 
-    work = [dask.delayed(guarded, pure=True)(task, dask_key_name=f"block-{i}-{task.name}") for i, task in enumerate(tasks)]
+    # the task is bound to the function: as an argument, dask would take it apart in search of collections
+    work = [dask.delayed(partial(guarded, task), name=f"block-{i}", traverse=False)() for i, task in enumerate(tasks)]
     with Callback(posttask=posttask):
         if scheduler in ("sync", "synchronous"):
             dask.compute(*work, scheduler="sync")

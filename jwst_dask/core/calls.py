@@ -1,0 +1,247 @@
+"""Steps and pipelines as people call them: on lazy datasets, and ``.run`` / ``.call`` on files."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jwst_dask.core import prepare
+from jwst_dask.core.config import setting
+from jwst_dask.core.errors import InputError
+from jwst_dask.core.pipeline import Product, settle
+from jwst_dask.data.exposure import CUBES, Draft
+from jwst_dask.pipelines import table
+
+HISTORY = "JWSTDASK"
+"""Attribute of a dataset that names the steps it has been through, as JSON: ``[[alias, {parameter: value}], ...]``."""
+
+
+class StepCall:
+    """One step as a function: ``steps.flat_field(ds, inverse=True)`` gives a new lazy dataset."""
+
+    def __init__(self, alias: str) -> None:
+        from jwst_dask.steps import step_class
+
+        self.alias, self.cls = alias, step_class(alias)
+        self.__name__, self.__doc__ = alias, self.cls.__doc__
+
+    def __call__(self, dataset: Any, **parameters: Any) -> Any:
+        """Apply the step lazily.
+
+        Parameters
+        ----------
+        dataset : xarray.Dataset
+            From `jwst_dask.open` or another step.
+        **parameters
+            Of the step; ``override_<reftype>`` too.
+        """
+        results = apply(dataset, (self.alias,), {self.alias: self.cls.make(**{"skip": False, **parameters})})
+        return results["x1d"] if self.alias == "extract_1d" and "x1d" in results else results["exposure"]
+
+    def run(self, source: Any, **parameters: Any) -> Any:
+        """Open a file (or take a dataset) and apply the step, without parameter files from CRDS."""
+        return self(_opened(source), **parameters)
+
+    def call(self, source: Any, **parameters: Any) -> Any:
+        """As `run`, with the step's parameter file from CRDS below the given values."""
+        from jwst_dask.refs import pars
+        from jwst_dask.refs.crds import pin_context
+
+        dataset, values = _opened(source), {}
+        if os.environ.get("STPIPE_DISABLE_CRDS_STEPPARS", "").lower() not in ("true", "1", "yes"):
+            for _, found in pars.from_crds("", [self.alias], _draft_of(dataset)[0].model.get_crds_parameters(), pin_context()):
+                values.update(found.get("steps", {}).get(self.alias, {}))
+        known = self.cls.parameters()
+        return self(dataset, **{**{k: v for k, v in values.items() if k in known and v is not None}, **parameters})
+
+    def __repr__(self) -> str:
+        return f"<step {self.alias}: {', '.join(self.cls.parameters())}>"
+
+
+class PipelineCall:
+    """A pipeline as users of stpipe know it: ``Spec2Pipeline.call(...)``."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+
+    def call(self, source: Any, *, steps: Mapping[str, Mapping[str, Any]] | None = None, **parameters: Any) -> Any:
+        """Files and associations are run and written (see `jwst_dask.run`); a dataset gives lazy datasets by product suffix."""
+        import xarray as xr
+
+        if isinstance(source, xr.Dataset):
+            return self._lazy(source, steps or {})
+        from jwst_dask.core.run import run
+
+        known = {"output_dir", "resume", "on_error", "chunk", "threads", "scheduler", "client", "progress", "pars_file", "allow_outside", "checksum"}
+        options = {k: parameters.pop(k) for k in list(parameters) if k in known}
+        parameters.pop("save_results", None)
+        return run(source, self.alias, params={**parameters, "steps": dict(steps or {})}, **options)
+
+    def _lazy(self, dataset: Any, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        pipeline = table.pipeline(self.alias)
+        steps, _, _ = settle(pipeline, [("user", {"steps": given})])
+        return apply(dataset, pipeline.order(str(dataset.attrs.get("EXP_TYPE", ""))), steps, pipeline.unrecorded.get(str(dataset.attrs.get("EXP_TYPE")), ()))
+
+
+Spec2Pipeline = PipelineCall("calwebb_spec2")
+Tso3Pipeline = PipelineCall("calwebb_tso3")
+
+
+def _opened(source: Any) -> Any:
+    import xarray as xr
+
+    if isinstance(source, xr.Dataset):
+        return source
+    from jwst_dask.data.open import open
+
+    return open(source)
+
+
+def _sources(dataset: Any) -> list[str]:
+    source = dataset.encoding.get("sources") or [dataset.encoding.get("source")]
+    if not source or not source[0]:
+        raise InputError("this dataset does not know the file it is from (encoding['source']); open it with jwst_dask.open")
+    return [str(path) for path in source]
+
+
+def _draft_of(dataset: Any) -> list[Draft]:
+    from jwst_dask.io.fits import scan
+    from jwst_dask.io.skeleton import skeleton
+
+    out = []
+    for path in _sources(dataset):
+        model = skeleton(path)
+        out.append(Draft(model, path, scan(path).nints if model.data.ndim == 3 else 1))
+    return out
+
+
+def apply(dataset: Any, order: tuple[str | Product, ...], steps: Mapping[str, Any], unrecorded: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Take a dataset lazily through a chain.
+
+    Returns
+    -------
+    dict
+        Datasets by product suffix (``calints``, ``x1dints``, ...), ``exposure`` for what the image arrays are at the end.
+    """
+    from jwst_dask.refs.crds import pin_context
+
+    history = json.loads(dataset.attrs.get(HISTORY, "[]"))
+    context = pin_context()
+    parts: dict[str, list[Any]] = {}
+    first = 0
+    for draft in _draft_of(dataset):
+        _replay(draft, history, context)
+        rows = dataset.isel(integration=slice(first, first + draft.nints)) if "integration" in dataset.dims else dataset
+        first += draft.nints
+        for suffix, piece in _one(rows, draft, order, steps, unrecorded, history, context).items():
+            parts.setdefault(suffix, []).append(piece)
+    return {suffix: _joined(pieces, dataset) for suffix, pieces in parts.items()}
+
+
+def _references(context: str) -> Any:
+    from jwst_dask.refs.crds import References
+
+    return lambda model, step: References(model.get_crds_parameters(), overrides=step.overrides, context=context)
+
+
+def _replay(draft: Draft, history: list[Any], context: str) -> None:
+    """Bring a fresh draft to where its dataset is."""
+    from jwst_dask.steps import step_class
+
+    for alias, values in history:
+        step = step_class(alias).make(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        prepare.prepare(draft, (alias,), {alias: step}, _references(context), prepare.Provenance(context))
+
+
+def _one(rows: Any, draft: Draft, order: tuple[str | Product, ...], steps: Mapping[str, Any], unrecorded: tuple[str, ...], history: list[Any],
+         context: str) -> dict[str, Any]:  # fmt: skip
+    """Lazy products of one exposure."""
+    marks: list[tuple[str, Any, int, dict[str, Any], Any]] = []
+
+    def mark(product: Product, at: Draft, stages: list[prepare.Stage]) -> None:
+        if not product.level3 or product.spectra:
+            model = at.spectra if product.spectra else at.model
+            done = [*history, *([s.step.alias, _changed(s.step)] for s in stages if s.status == "COMPLETE")]
+            marks.append((product.named(at.is_cube), product, sum(s.runs for s in stages), _attrs(model, done), _planes(at)))
+
+    closing = () if isinstance(order[-1], Product) and order[-1].spectra else (Product("exposure", "exposure"),)
+    if order == ("extract_1d",):
+        closing = (Product("x1d", "x1d", spectra=True),)
+    stages = prepare.prepare(draft, (*order, *closing), steps, _references(context), prepare.Provenance(context), unrecorded=unrecorded, on_product=mark)
+    links = [s for s in stages if s.runs]
+    states = prepare.StateStore(setting("scratch") or os.path.join(tempfile.gettempdir(), f"jwst_dask-{os.getuid()}"))
+    chain = [(s.step, states.put(s.state)) for s in links]
+    return {suffix: _lazy(rows, draft, product, chain[:after], links[:after], attrs, planes) for suffix, product, after, attrs, planes in marks}
+
+
+def _changed(step: Any) -> dict[str, Any]:
+    """Parameters that differ from the defaults, as JSON can hold them."""
+    default = type(step)().values()
+    out = {k: list(v) if isinstance(v, tuple) else v for k, v in step.values().items() if v != default[k] or k == "skip"}
+    return out | {f"override_{k}": v for k, v in step.overrides.items()}
+
+
+def _attrs(model: Any, done: list[Any]) -> dict[str, Any]:
+    from jwst_dask.data.meta import Meta
+
+    return {**Meta.from_model(model).attrs(), HISTORY: json.dumps(done)}
+
+
+def _planes(draft: Draft) -> dict[str, np.ndarray]:
+    wavelength = getattr(draft.model, "wavelength", None)
+    shape = draft.shape
+    return {"wavelength": np.asarray(wavelength)} if wavelength is not None and np.shape(wavelength) == shape else {"": np.empty(shape, bool)}
+
+
+def _lazy(rows: Any, draft: Draft, product: Product, chain: Any, links: Any, attrs: dict[str, Any], planes: dict[str, np.ndarray]) -> Any:
+    """The dataset of one product: a segment layer and its picks."""
+    import xarray as xr
+
+    from jwst_dask.core import graph
+
+    cube = "integration" in rows.dims
+    arrays = {name: graph.as_dask(rows[name].data if cube else rows[name].data[None], "auto") for name in CUBES if name in rows}
+    coords = {name: c for name, c in rows.coords.items() if c.dims == ("integration",)} if cube else {}
+    sizes = arrays["sci"].chunks[0]
+    shape = next(iter(planes.values())).shape
+    blocks = graph.segment(arrays, tuple(chain), 0, max((s.halo(draft.nints) for s in links), default=0), product.suffix)
+    if product.spectra:
+        return _spectra(xr, graph, blocks, draft, sizes, coords, attrs, cube)
+    names = [*arrays, *(name for name in dict.fromkeys(w for s in links for w in s.step.writes) if name not in arrays)]
+    dims = ("integration", "y", "x") if cube else ("y", "x")
+    data = {}
+    for name in names:
+        array = graph.pick(blocks, name, sizes, shape, np.uint32 if name == "dq" else np.float32)
+        data[name] = (dims, array if cube else array[0])
+    data |= {name: (("y", "x"), plane) for name, plane in planes.items() if name}
+    return xr.Dataset(data, coords=coords, attrs=attrs)
+
+
+def _spectra(xr: Any, graph: Any, blocks: Any, draft: Draft, sizes: Any, coords: Any, attrs: dict[str, Any], cube: bool) -> Any:
+    dtype = np.asarray(draft.spectra.spec[0].spec_table).dtype
+    data = {}
+    for name in dtype.names:
+        base, tail = dtype[name].subdtype or (dtype[name], ())
+        kind = np.dtype(base).newbyteorder("=")
+        kind = np.dtype(np.uint32) if name in ("DQ", "N_ALONGDISP") else kind
+        if cube:
+            dims = ("integration", "wavelength")[: 1 + len(tail)]
+            data[name.lower()] = (dims, graph.pick(blocks, name, sizes, tail, kind, "EXTRACT1D"))
+        else:
+            n = len(draft.spectra.spec[0].spec_table)
+            data[name.lower()] = (("wavelength",), graph.pick(blocks, name, (n,), (), kind, "EXTRACT1D"))
+    return xr.Dataset(data, coords=coords, attrs=attrs)
+
+
+def _joined(pieces: list[Any], dataset: Any) -> Any:
+    import xarray as xr
+
+    out = pieces[0] if len(pieces) == 1 else xr.concat(pieces, "integration", data_vars="minimal", coords="minimal", compat="override",
+                                                       combine_attrs="override", join="override")  # fmt: skip
+    out.encoding.update({key: dataset.encoding[key] for key in ("source", "sources") if key in dataset.encoding})
+    return out

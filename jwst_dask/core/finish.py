@@ -1,0 +1,250 @@
+"""Carry out a plan: allocate, run, finish each product as its last block is written, record it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jwst_dask.core import execute, ledger
+from jwst_dask.core.blocks import BlockTask, Receipt
+from jwst_dask.core.config import setting
+from jwst_dask.core.errors import InputError, JwstDaskError
+from jwst_dask.core.plan import ExposurePlan, Job, Plan, PlannedProduct
+from jwst_dask.core.prepare import StateStore
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Result:
+    """What a run made.
+
+    Attributes
+    ----------
+    products : dict
+        File name -> path, of everything that is there and current, made now or before.
+    made : list of str
+        Names of what this run made.
+    failures : list of str
+        What went wrong, with ``on_error="skip"``.
+    receipts : list of Receipt
+        One for each block task that was carried out.
+    """
+
+    output_dir: Path
+    products: dict[str, Path] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 when something failed."""
+        return 1 if self.failures else 0
+
+
+def carry_out(plan: Plan, opts: Any, client: Any, result: Result, progress: Any = None) -> Result:
+    """Run a plan's block tasks and finish its products.
+
+    Raises
+    ------
+    JwstDaskError
+        At the first failure, unless ``opts.on_error`` is ``skip``. Temporary files are removed; finished products stay.
+    """
+    began = time.perf_counter()
+    store = StateStore(opts.workspace / "states")
+    _sweep(plan, opts)
+    work = _Work(plan, opts, result, progress)
+    try:
+        tasks = work.allocate(store)
+        if progress is not None:
+            progress.start(len(tasks), ", ".join(dict.fromkeys(job.pipeline.alias for job in plan.jobs)))
+        execute.run_tasks(tasks, work.done, client, opts.threads, opts.scheduler)
+        work.finish_jobs()
+    finally:
+        work.discard()
+        if progress is not None:
+            progress.stop()
+    result.plans.append(plan)
+    result.failures += [text for job in plan.jobs for text in job.failures]
+    result.seconds += time.perf_counter() - began
+    _manifest(plan, opts, result)
+    return result
+
+
+def _sweep(plan: Plan, opts: Any) -> None:
+    """Remove temporary files that killed runs left for the products of this plan."""
+    from jwst_dask.io.layout import leftovers
+
+    for job in plan.jobs:
+        for planned in job.products():
+            for path in leftovers(planned.final):
+                log.info("removing %s, left by a run that did not end", path.name)
+                path.unlink(missing_ok=True)
+
+
+class _Work:
+    """State of a run on the client: what each exposure still waits for."""
+
+    def __init__(self, plan: Plan, opts: Any, result: Result, progress: Any) -> None:
+        self.plan, self.opts, self.result, self.progress = plan, opts, result, progress
+        self.book = ledger.Ledger(opts.output_dir)
+        self.waiting: dict[int, int] = {}
+        self.exposures: dict[int, tuple[Job, ExposurePlan]] = {e.index: (job, e) for job in plan.jobs for e in job.exposures}
+        self.failed: set[int] = set()
+        self.white: dict[int, list[tuple[int, np.ndarray]]] = {}
+
+    def allocate(self, store: StateStore) -> list[BlockTask]:
+        """Temporary files for everything to be made, and the tasks that fill them."""
+        from jwst_dask.io.layout import allocate, temporary
+
+        tasks: list[BlockTask] = []
+        for job in self.plan.jobs:
+            for planned in job.products():
+                if planned.done:
+                    self.result.products[planned.final.name] = planned.final
+                    log.info("%s is current, not made again", planned.final.name)
+                elif planned.layout is not None:
+                    planned.temporary = temporary(planned.final, self.opts.run_id)
+                    planned.final.parent.mkdir(parents=True, exist_ok=True)
+                    allocate(planned.temporary, planned.layout, reserve=bool(setting("fits.preallocate")))
+            table = self._table(job)
+            for ver, exposure in enumerate(self._extracted(job), start=1) if table is not None else ():
+                exposure.tables["ver"] = ver
+            for exposure in job.exposures:
+                own = exposure.tasks(store, table if "ver" in exposure.tables else None, exposure.tables.get("ver", 0))
+                self.waiting[exposure.index] = len(own)
+                tasks += own
+        return tasks
+
+    def _table(self, job: Job) -> PlannedProduct | None:
+        """The level-3 spectra if they, or the catalogue made along with them, are to be made."""
+        spectra = next((p for p in job.level3 if p.product.spectra), None)
+        if spectra is None or all(p.done for p in job.level3):
+            return None
+        if spectra.done:  # only the catalogue is missing: extract again, write nothing but the catalogue
+            return PlannedProduct(spectra.product, spectra.final, None, max(p.after for p in job.level3), spectra.key)
+        return spectra
+
+    def _extracted(self, job: Job) -> list[ExposurePlan]:
+        return [e for e in job.exposures if e.draft.spectra is not None]
+
+    def done(self, receipt: Receipt) -> None:
+        """Take note of a finished block; finish the exposure's products after its last one."""
+        job, exposure = self.exposures[receipt.exposure]
+        if self.progress is not None:
+            self.progress.advance(receipt)
+        if receipt.error:
+            self._fail(job, exposure, receipt)
+            return
+        self.result.receipts.append(receipt)
+        if "white_light" in receipt.tables:
+            self.white.setdefault(receipt.exposure, []).append((receipt.start, receipt.tables["white_light"]))
+        self.waiting[receipt.exposure] -= 1
+        if self.waiting[receipt.exposure] == 0 and receipt.exposure not in self.failed:
+            for planned in exposure.pending():
+                self._finish(planned, exposure)
+
+    def _fail(self, job: Job, exposure: ExposurePlan, receipt: Receipt) -> None:
+        if self.opts.on_error != "skip":
+            raise JwstDaskError(receipt.error)
+        if exposure.index not in self.failed:
+            log.error("%s", receipt.error)
+            job.failures.append(receipt.error)
+        self.failed.add(exposure.index)
+
+    def _finish(self, planned: PlannedProduct, exposure: ExposurePlan | None = None) -> None:
+        from jwst_dask.io.layout import finish
+
+        finish(planned.temporary, planned.final, planned.layout, checksum=bool(setting("fits.checksum", self.opts.checksum)))
+        self._note(planned)
+        for suffix, model in (exposure.draft.extras.items() if exposure is not None else ()):
+            save_extra(model, planned.final, suffix, self.opts)
+
+    def _note(self, planned: PlannedProduct) -> None:
+        planned.done, planned.temporary = True, None
+        self.book.record(planned.final, planned.key)
+        self.result.products[planned.final.name] = planned.final
+        self.result.made.append(planned.final.name)
+        log.info("made %s", planned.final.name)
+
+    def finish_jobs(self) -> None:
+        """Level-3 products, when all their exposures are done."""
+        for job in self.plan.jobs:
+            todo = [p for p in job.level3 if not p.done]
+            if not todo:
+                continue
+            broken = [e.name for e in job.exposures if e.index in self.failed]
+            if broken:
+                job.failures.append(f"{job.name}: level-3 products not made, because {', '.join(broken)} failed; run again with --resume")
+                continue
+            for planned in todo:
+                if planned.product.spectra:
+                    self._finish(planned)
+                else:
+                    self._catalogue(job, planned)
+
+    def _catalogue(self, job: Job, planned: PlannedProduct) -> None:
+        """Write the white-light catalogue from the blocks' sums."""
+        from jwst_dask.steps.stage3.white_light import write_catalogue
+
+        parts = []
+        for exposure in self._extracted(job):
+            sums = [rows for _, rows in sorted(self.white.get(exposure.index, []), key=lambda piece: piece[0])]
+            parts.append((exposure.draft, next(s.state for s in exposure.stages if s.step.alias == "white_light"), np.concatenate(sums)))
+        step = next(s.step for s in job.exposures[0].stages if s.step.alias == "white_light")
+        temporary = planned.final.with_name(f".{planned.final.name}.{self.opts.run_id}.tmp")
+        if write_catalogue(step, parts, temporary):
+            os.replace(temporary, planned.final)
+            self._note(planned)
+
+    def discard(self) -> None:
+        """Remove what is left under temporary names."""
+        for job in self.plan.jobs:
+            for planned in job.products():
+                if planned.temporary is not None:
+                    planned.temporary.unlink(missing_ok=True)
+
+
+def save_extra(model: Any, beside: Path, suffix: str, opts: Any) -> Path:
+    """Save a side product (for example ``interpolatedflat``) as it is, temporary name first."""
+    from jwst_dask.io.names import product_name
+
+    final = beside.with_name(product_name(beside.name, suffix))
+    temporary = final.with_name(f".{final.stem}.{opts.run_id}.fits")
+    model.meta.filename = final.name
+    try:
+        model.save(str(temporary))
+        os.replace(temporary, final)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{final.name}: cannot be written: {error}") from error
+    return final
+
+
+def _manifest(plan: Plan, opts: Any, result: Result) -> None:
+    """A record of the run for the report and for people."""
+    folder = opts.workspace / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    steps: dict[str, float] = {}
+    for receipt in result.receipts:
+        for alias, seconds in receipt.step_seconds.items():
+            steps[alias] = steps.get(alias, 0.0) + seconds
+    record: Mapping[str, Any] = {
+        "run": opts.run_id, "version": plan.version, "context": plan.context, "resources": plan.resources.describe(), "seconds": result.seconds,
+        "made": result.made, "failures": result.failures, "blocks": len(result.receipts), "step_seconds": steps, "plan": plan.explain(),
+        "read_seconds": sum(r.read_seconds for r in result.receipts), "write_seconds": sum(r.write_seconds for r in result.receipts),
+        "bytes_read": sum(r.bytes_read for r in result.receipts), "bytes_written": sum(r.bytes_written for r in result.receipts),
+        "products": [p.name for p in result.products.values()],
+    }  # fmt: skip
+    (folder / f"{opts.run_id}.json").write_text(json.dumps(record, indent=1, default=str))

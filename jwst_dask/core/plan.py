@@ -1,0 +1,207 @@
+"""A run that can be read before it runs: exposures, steps and reasons, references, parameters, blocks, bytes, products."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jwst_dask.core.blocks import BlockTask, Write
+from jwst_dask.core.chunks import COPIES, RESERVE, ChunkPlan
+from jwst_dask.core.execute import Resources
+from jwst_dask.core.pipeline import Pipeline, Product, Setting
+from jwst_dask.core.prepare import Stage, StateStore
+from jwst_dask.data.exposure import CUBES, Draft
+
+COMMON = ("skip", "save_results", "suffix", "output_dir", "output_file")
+
+
+@dataclass
+class PlannedProduct:
+    """A file that the run makes.
+
+    Attributes
+    ----------
+    after : int
+        Chain links (steps that touch pixels) before it.
+    key : str
+        Ledger key: digest of everything its content depends on.
+    done : bool
+        The ledger says it is there and current.
+    """
+
+    product: Product
+    final: Path
+    layout: Any
+    after: int
+    key: str
+    done: bool = False
+    temporary: Path | None = None
+    model: Any = None
+
+    @property
+    def nbytes(self) -> int:
+        """Size on disk."""
+        return int(self.layout.size) if self.layout is not None else 0
+
+
+@dataclass
+class ExposurePlan:
+    """One exposure (segment) through one pipeline."""
+
+    index: int
+    name: str
+    file: Any
+    draft: Draft
+    stages: list[Stage]
+    products: list[PlannedProduct]
+    chunks: ChunkPlan
+    tables: dict[str, Any] = field(default_factory=dict)
+
+    def links(self) -> list[Stage]:
+        """Steps that touch pixels, in order."""
+        return [stage for stage in self.stages if stage.runs]
+
+    def pending(self) -> list[PlannedProduct]:
+        """Products of this exposure still to be made."""
+        return [p for p in self.products if not p.done]
+
+    def tasks(self, store: StateStore, level3: PlannedProduct | None, ver: int) -> list[BlockTask]:
+        """Block tasks for what is still to be made; none if nothing is."""
+        wanted = [p for p in self.pending() if p.layout is not None]
+        table = level3 is not None and not level3.done
+        if not wanted and not table:
+            return []
+        links, source, skip = self.links(), self.file, 0
+        last = max([p.after for p in wanted] + ([len(links)] if table else []))
+        base = self._start(min([p.after for p in wanted] + ([level3.after] if table and level3 is not None else [])))
+        if base is not None:
+            from jwst_dask.io.fits import scan
+
+            source, skip = scan(str(base.final)), base.after
+        chain = tuple((stage.step, store.put(stage.state)) for stage in links[skip:last])
+        writes = [Write(str(p.temporary), p.after - skip, *_places(p)) for p in wanted]
+        if table and level3 is not None and level3.layout is not None:
+            writes.append(Write(str(level3.temporary), level3.after - skip, (), level3.layout.regions[("EXTRACT1D", ver)]))
+        halo = max((stage.halo(self.draft.nints) for stage in links[skip:last]), default=0)
+        keep = ("white_light",) if table else ()
+        return [
+            BlockTask(f"{self.name}[{a}:{b}]", self.index, source, a, b, min(halo, self.draft.nints), chain, tuple(writes), keep)
+            for a, b in self.chunks.bounds
+        ]
+
+    def _start(self, before: int) -> PlannedProduct | None:
+        """The latest finished image product that everything still to be made comes after."""
+        usable = [p for p in self.products if p.done and not p.product.spectra and p.product.extension == ".fits" and p.after <= before and p.after > 0]
+        return max(usable, key=lambda p: p.after, default=None)
+
+
+def _places(planned: PlannedProduct) -> tuple[tuple[tuple[str, Any], ...], Any]:
+    regions: Mapping[tuple[str, int], Any] = planned.layout.regions
+    if planned.product.spectra:
+        return (), regions[("EXTRACT1D", 1)]
+    names = {name.upper(): name for name in CUBES}
+    return tuple((names[hdu], region) for (hdu, _), region in regions.items() if hdu in names), None
+
+
+@dataclass
+class Job:
+    """One pipeline over the exposures of one association product."""
+
+    pipeline: Pipeline
+    name: str
+    exposures: list[ExposurePlan]
+    level3: list[PlannedProduct]
+    settings: Mapping[str, Mapping[str, Setting]]
+    own: Mapping[str, Setting]
+    failures: list[str] = field(default_factory=list)
+
+    def products(self) -> list[PlannedProduct]:
+        """All products, exposure by exposure, then level 3."""
+        return [p for e in self.exposures for p in e.products] + self.level3
+
+
+@dataclass
+class Plan:
+    """What a run will do. ``print(plan.explain())``."""
+
+    jobs: list[Job]
+    output_dir: Path
+    resources: Resources
+    context: str
+    version: str
+
+    def explain(self, verbose: bool = False) -> str:
+        """The plan as text: see `describe`."""
+        return "\n".join(describe(self, verbose))
+
+    def __repr__(self) -> str:
+        return self.explain()
+
+    def ntasks(self) -> int:
+        """Block tasks of a full run (finished products not counted)."""
+        return sum(len(e.chunks.bounds) for job in self.jobs for e in job.exposures if _work(job, e))
+
+    def bytes_read(self) -> int:
+        """Bytes of pixels that will be read, halos included."""
+        return sum(_read(e) for job in self.jobs for e in job.exposures if _work(job, e))
+
+    def bytes_written(self) -> int:
+        """Bytes of products that will be written."""
+        return sum(p.nbytes for job in self.jobs for p in job.products() if not p.done)
+
+    def peak_memory(self) -> int:
+        """Estimated peak resident bytes of one worker."""
+        block = max((e.chunks.block_bytes for job in self.jobs for e in job.exposures), default=0)
+        return RESERVE + COPIES * self.resources.threads * block
+
+
+def _work(job: Job, exposure: ExposurePlan) -> bool:
+    return bool(exposure.pending()) or any(not p.done for p in job.level3)
+
+
+def _read(exposure: ExposurePlan) -> int:
+    per = sum(hdu.nbytes for hdu in exposure.file.hdus if hdu.name.lower() in CUBES) / max(1, exposure.draft.nints)
+    edges = 2 * exposure.chunks.halo * max(0, len(exposure.chunks.bounds) - 1)
+    return int(per * (exposure.draft.nints + edges))
+
+
+def describe(plan: Plan, verbose: bool = False) -> list[str]:
+    """Lines of text: where, each pipeline with its steps and settings, blocks, bytes, products."""
+    lines = [f"jwst_dask {plan.version}, CRDS context {plan.context or 'none'}, on {plan.resources.describe()}"]
+    for job in plan.jobs:
+        lines += ["", f"{job.pipeline.alias}: {job.name} ({len(job.exposures)} exposure{'s' if len(job.exposures) != 1 else ''})"]
+        lines += [f"  pipeline.{name} = {s.value!r} ({s.source})" for name, s in job.own.items() if verbose or s.source != "default"]
+        if job.exposures:
+            lines += _steps(job, verbose)
+        lines += [f"  FAILED {text}" for text in job.failures]
+        for e in job.exposures:
+            ny, nx = e.draft.shape
+            size = e.chunks.bounds[0][1] - e.chunks.bounds[0][0] if e.chunks.bounds else 0
+            lines.append(f"  {os.path.basename(e.file.path)}: {e.draft.nints} integrations to {ny} x {nx}, {len(e.chunks.bounds)} blocks of {size}"
+                         + (f", halo {e.chunks.halo}" if e.chunks.halo else ""))  # fmt: skip
+            lines += [f"    -> {p.final.name}{_state(p)}" for p in e.products]
+        lines += [f"  -> {p.final.name}{_state(p)}" for p in job.level3]
+    total = f"{plan.ntasks()} tasks, reads {plan.bytes_read() / 1e6:.1f} MB, writes {plan.bytes_written() / 1e6:.1f} MB"
+    return [*lines, "", f"{total}, peak memory about {plan.peak_memory() / 1e6:.0f} MB per worker"]
+
+
+def _state(p: PlannedProduct) -> str:
+    size = f" ({p.nbytes / 1e6:.1f} MB)" if p.layout is not None else ""
+    return f"{size}{', current: not made again' if p.done else ''}"
+
+
+def _steps(job: Job, verbose: bool) -> list[str]:
+    lines = []
+    for stage in job.exposures[0].stages:
+        alias = stage.step.alias
+        lines.append(f"  {alias:22s} {'run' if stage.status == 'COMPLETE' else 'skip: ' + stage.reason}")
+        settings = job.settings.get(alias, {})
+        runs = stage.status == "COMPLETE"
+        shown = {n: s for n, s in settings.items() if s.source != "default" or (runs and (verbose or n not in COMMON))}
+        lines += [f"    {name} = {s.value!r} ({s.source})" for name, s in shown.items()]
+        found = {t: p for t, p in stage.references.items() if p != "N/A" or verbose}
+        lines += [f"    {reftype}: {os.path.basename(path)}" for reftype, path in found.items()]
+    return lines
