@@ -1,0 +1,239 @@
+"""The ASDF extension of a product as text: sizes patched, WCS objects serialised once per process and pasted.
+
+Serialising a product's tree with its WCS objects takes four times longer than without (they are hundreds of nodes that asdf converts,
+validates and prints), and the same object goes into the product of every segment. So the tree is written without them, and their
+text and binary blocks are put back. Format: ASDF standard 1.6 (https://asdf-standard.readthedocs.io), "Low-level file layout".
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jwst_dask.core.errors import InputError
+from jwst_dask.core.memo import memo
+
+_PLACE = "jwst_dask_wcs_"
+_BLOCK_MAGIC = b"\xd3BLK"
+_INDEX_MAGIC = b"#ASDF BLOCK INDEX"
+_HASH = re.compile(rb"^_fits_hash: ([0-9a-f]{64})$", re.M)
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """One serialised object: YAML lines below its key, ASDF extension entries it needs, binary blocks it refers to."""
+
+    text: str
+    extensions: tuple[str, ...]
+    blocks: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class StoredWCS:
+    """A WCS that was left as text when its file was opened; it is written to products as it is.
+
+    Put in place of ``meta.wcs`` by `jwst_dask.io.skeleton.skeleton`; `load` makes the object.
+    """
+
+    fragment: Fragment
+
+    def load(self) -> Any:
+        """The gwcs object."""
+        return _parse(_document(self.fragment))["wcs"]
+
+
+def detach(tree: Any) -> tuple[Any, list[Fragment]]:
+    """A copy of a model's tree whose WCS objects are replaced by place holders, and the objects serialised.
+
+    Only containers on the way to a WCS are copied; arrays keep their identity.
+    """
+    found: list[Fragment] = []
+
+    def walk(node: Any) -> Any:
+        changed: dict[Any, Any] = {}
+        items: Iterator[tuple[Any, Any]] = iter(node.items()) if isinstance(node, dict) else iter(enumerate(node))
+        for key, value in items:
+            if isinstance(node, dict) and _is_wcs(value):
+                changed[key] = len(found)
+                found.append(value.fragment if isinstance(value, StoredWCS) else fragment(value))
+            elif isinstance(value, (dict, list)) and (new := walk(value)) is not value:
+                changed[key] = new
+        if not changed:
+            return node
+        node = copy.copy(node)
+        for key, new in changed.items():
+            if isinstance(new, int):
+                del node[key]
+                # Another key, so that the schema of the WCS does not refuse it; a list, so that YAML puts it on a line of its own.
+                node[f"{_PLACE}{new}"] = [key]
+            else:
+                node[key] = new
+        return node
+
+    return walk(tree), found
+
+
+def _is_wcs(value: Any) -> bool:
+    kind = type(value)
+    return kind is StoredWCS or (kind.__name__ == "WCS" and kind.__module__.startswith("gwcs"))
+
+
+def fragment(wcs: Any) -> Fragment:
+    """A WCS object as text and blocks; kept while the object is not changed, for the products of other segments."""
+    parts = [(step.transform, step.frame) for step in wcs.pipeline]
+    key = ("wcs text", id(wcs), tuple((id(a), id(b)) for a, b in parts), repr(wcs.bounding_box), wcs.name, wcs.pixel_shape)
+    return memo(key, lambda: (wcs, parts, _serialise(wcs)))[2]  # holding the objects keeps their ids their own
+
+
+def _serialise(wcs: Any) -> Fragment:
+    import asdf
+
+    file, buffer = asdf.AsdfFile(), io.BytesIO()
+    file.tree["wcs"] = wcs  # the constructor would validate once more
+    file.write_to(buffer)
+    text, blocks = split(buffer.getvalue())
+    return cut(text, "wcs", 0, blocks)
+
+
+def split(content: bytes) -> tuple[str, tuple[bytes, ...]]:
+    """YAML text (up to, without, the end marker) and binary blocks (header included) of an ASDF file."""
+    end = content.find(b"\n...\n")
+    start = content.find(_BLOCK_MAGIC, 0 if end < 0 else end)
+    text = content if end < 0 else content[: end + 1]
+    blocks = []
+    while start >= 0 and content[start : start + 4] == _BLOCK_MAGIC:
+        header = int.from_bytes(content[start + 4 : start + 6], "big")
+        size = int.from_bytes(content[start + 14 : start + 22], "big")
+        blocks.append(content[start : start + 6 + header + size])
+        start += len(blocks[-1])
+    return text.decode("utf-8"), tuple(blocks)
+
+
+def cut(text: str, key: str, indent: int, blocks: tuple[bytes, ...]) -> Fragment:
+    """The value of the mapping key `key`, which stands at `indent`, as a fragment with only the blocks it uses."""
+    match = re.search(rf"^ {{{indent}}}{key}:(.*\n(?:(?: {{{indent + 1},}}.*| {{{indent}}}- .*)?\n)*)", text, re.M)
+    if match is None:
+        raise InputError(f"the ASDF extension has no {key!r} where it is expected")
+    lines = match.group(1).split("\n")
+    body = "\n".join([lines[0], *(line[indent:] for line in lines[1:])])
+    used: list[int] = []
+
+    def renumber(source: re.Match[str]) -> str:
+        block = int(source.group(2))
+        if block not in used:
+            used.append(block)
+        return f"{source.group(1)}{used.index(block)}"
+
+    body = _SOURCE.sub(renumber, body)
+    return Fragment(body, tuple(_extensions(text)), tuple(blocks[i] for i in used))
+
+
+_SOURCE = re.compile(r"(!core/ndarray-\S+\n\s+source: )(\d+)(?=\n)")
+
+
+def _extensions(text: str) -> list[str]:
+    """Entries of ``history: extensions:`` as text, indented as in the file."""
+    match = re.search(r"^  extensions:\n((?:  - .*\n(?:    .*\n)*)+)", text, re.M)
+    return re.findall(r"  - .*\n(?:    .*\n)*", match.group(1)) if match else []
+
+
+def compose(content: bytes, fragments: list[Fragment], rows: Mapping[tuple[str, int], int]) -> bytes:
+    """The ASDF file `content` with fragments at their place holders, sizes of linked arrays changed, and a new block index.
+
+    Parameters
+    ----------
+    content : bytes
+        ASDF file of a tree from `detach`.
+    fragments : list of Fragment
+    rows : mapping
+        (extension, version) -> length of the first axis.
+    """
+    text, blocks = split(content)
+    text, all_blocks = _resize(text, rows), list(blocks)
+    for number, piece in enumerate(fragments):
+        body = _SOURCE.sub(lambda m: f"{m.group(1)}{int(m.group(2)) + len(all_blocks)}", piece.text)  # noqa: B023
+        body = re.sub(r"(?<=[ \n])([&*])(id\d+)\b", rf"\g<1>w{number}\g<2>", body)
+        match = re.search(rf"^( *(?:- )?){_PLACE}{number}: \[(\S+)\]\n", text, re.M)
+        if match is None:
+            raise InputError(f"the ASDF extension has no place for WCS number {number}")
+        indent = " " * len(match.group(1))
+        lines = body.rstrip("\n").split("\n")
+        pasted = "\n".join([f"{match.group(1)}{match.group(2)}:{lines[0]}", *(indent + line if line else line for line in lines[1:])])
+        text = text[: match.start()] + pasted + "\n" + text[match.end() :]
+        all_blocks.extend(piece.blocks)
+    text = _with_extensions(text, [entry for piece in fragments for entry in piece.extensions])
+    return join(text, all_blocks)
+
+
+def join(text: str, blocks: list[bytes] | tuple[bytes, ...]) -> bytes:
+    """An ASDF file of YAML text and blocks, with its block index."""
+    head = text.encode("utf-8") + b"...\n"
+    if not blocks:
+        return head
+    offsets, at = [], len(head)
+    for block in blocks:
+        offsets.append(f"- {at}\n")
+        at += len(block)
+    return b"".join([head, *blocks, _INDEX_MAGIC, b"\n%YAML 1.1\n---\n", "".join(offsets).encode(), b"...\n"])
+
+
+def _resize(text: str, rows: Mapping[tuple[str, int], int]) -> str:
+    """Change the first number of ``shape`` of the arrays linked to the extensions of `rows`."""
+    lines = text.split("\n")
+    for i, line in enumerate(lines):
+        match = re.fullmatch(r"( *)source: '?fits:(.+),(\d+)'?", line)
+        if match is None or (match.group(2), int(match.group(3))) not in rows:
+            continue
+        count, indent = rows[match.group(2), int(match.group(3))], match.group(1)
+        for j in range(i + 1, len(lines)):
+            if not lines[j].startswith(indent):
+                raise InputError(f"the ASDF extension gives no shape for {match.group(2)}")
+            if lines[j].startswith(f"{indent}shape: ["):
+                lines[j] = re.sub(r"\[\d+", f"[{count}", lines[j], count=1)
+                break
+    return "\n".join(lines)
+
+
+def _with_extensions(text: str, entries: list[str]) -> str:
+    """Add the ASDF extensions that pasted text needs to those that the file declares."""
+    there = _extensions(text)
+    names = {_uri(entry) for entry in there}
+    new = []
+    for entry in entries:
+        if _uri(entry) not in names:
+            names.add(_uri(entry))
+            new.append(entry)
+    if not new or not there:
+        return text
+    end = text.index(there[-1]) + len(there[-1])
+    return text[:end] + "".join(new) + text[end:]
+
+
+def _uri(entry: str) -> str:
+    match = re.search(r"extension_uri: (\S+)", entry)
+    return match.group(1) if match else entry
+
+
+def _document(piece: Fragment) -> bytes:
+    """A fragment as an ASDF file of its own."""
+    lines = ["#ASDF 1.0.0", "#ASDF_STANDARD 1.6.0", "%YAML 1.1", "%TAG ! tag:stsci.edu:asdf/", "--- !core/asdf-1.1.0"]
+    return join("\n".join([*lines, f"wcs:{piece.text.rstrip()}", ""]), piece.blocks)
+
+
+def _parse(content: bytes) -> Any:
+    import asdf
+
+    with asdf.open(io.BytesIO(content), lazy_load=False, memmap=False) as file:
+        return dict(file.tree)
+
+
+def replace_hash(content: bytes, digest: str) -> tuple[bytes, int]:
+    """Put another header hash into an ASDF file; also its place (-1 if the file has none)."""
+    match = _HASH.search(content)
+    if match is None:
+        return content, -1
+    return content[: match.start(1)] + digest.encode() + content[match.end(1) :], match.start(1)

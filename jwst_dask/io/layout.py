@@ -1,0 +1,370 @@
+"""Writing products region by region: the file is laid out from a datamodel of one integration, tasks fill in their rows.
+
+A full-size datamodel would hold the whole product in memory. Here `plan_layout` serialises a small one with `stdatamodels`, enlarges
+the arrays that have one row (plane) per integration in headers and ASDF extension, and says where their bytes are; `allocate` makes
+the temporary file, `write_rows` may be called from any process in any order and repeated, `finish` gives the file its name.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jwst_dask.core.errors import InputError
+from jwst_dask.io import asdf_text, fits
+from jwst_dask.io.fits import BLOCK, CARD, HDU, SLICE
+from jwst_dask.io.tables import Column, columns, encode, row_dtype
+
+SPARE = 4
+"""Blank cards at the end of each header, so that checksums and late keywords fit without moving data."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where the rows of one extension lie in a product.
+
+    Attributes
+    ----------
+    offset : int
+        Of the first row, bytes from the start of the file.
+    row_nbytes, nrows : int
+        Of one row (a plane of an image with integrations, the whole of a 2-D image, a table row), and their number.
+    dtype : str
+        Stored type of an image (``">f4"``, ``">i4"``); empty for a table.
+    unsigned : bool
+        Integers carry a BZERO.
+    shape : tuple of int
+        Of one row of an image.
+    columns : tuple of Column
+        Of a table.
+    name : str
+        Extension, for messages.
+    """
+
+    offset: int
+    row_nbytes: int
+    nrows: int
+    dtype: str = ""
+    unsigned: bool = False
+    shape: tuple[int, ...] = ()
+    columns: tuple[Column, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A product before its rows are there.
+
+    Attributes
+    ----------
+    pieces : tuple of (int, bytes)
+        Literal bytes (headers, small arrays and tables, the ASDF extension) and their offsets.
+    regions : mapping of (str, int) to Region
+        By extension name and version.
+    size : int
+        Of the file, bytes.
+    """
+
+    pieces: tuple[tuple[int, bytes], ...]
+    regions: Mapping[tuple[str, int], Region]
+    size: int
+
+
+def plan_layout(model: Any, rows: Mapping[Any, int], spare: int = SPARE) -> Layout:
+    """Lay out the product of a datamodel whose large arrays have one row each.
+
+    Parameters
+    ----------
+    model : stdatamodels.jwst.datamodels.JwstDataModel
+        Complete but for the arrays named in `rows`, which have length 1 along their first axis (tables: one row; a 2-D image is
+        one row as a whole). ``meta.filename`` is the product's final name. Its date and model type are set, as on saving.
+    rows : mapping
+        Extension name, or (name, version), -> number of rows in the product. Extensions that the model lacks are ignored.
+    spare : int
+        Blank cards in each header.
+
+    Returns
+    -------
+    Layout
+    """
+    from stdatamodels import fits_support
+
+    model.on_save(None)
+    tree, wcs = asdf_text.detach(model.instance)
+    raw = io.BytesIO()
+    fits_support.to_fits(tree, model.schema).writeto(raw, output_verify="silentfix")
+    hdus = _hdus(raw)
+    counts = {(h.name, h.ver): n for h in hdus if (n := rows.get((h.name, h.ver), rows.get(h.name))) is not None}
+    view, headers, hdu_data = raw.getbuffer(), [], []
+    for hdu in hdus[:-1]:
+        header = bytes(view[hdu.header_offset : hdu.data_offset])
+        headers.append(_with_spare(_resized(header, hdu, counts.get((hdu.name, hdu.ver))), spare))
+        hdu_data.append(view[hdu.data_offset : hdu.data_offset + hdu.nbytes])
+    last = hdus[-1]
+    content = asdf_text.compose(bytes(view[last.data_offset : last.data_offset + last.nbytes]), wcs, _asdf_rows(hdus, counts))
+    content, _ = asdf_text.replace_hash(content, header_hash(headers))
+    headers.append(_with_spare(_asdf_header(bytes(view[last.header_offset : last.data_offset]), len(content)), spare))
+    return _assemble(hdus, headers, [*hdu_data, content], counts)
+
+
+def _asdf_rows(hdus: list[HDU], counts: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+    """Lengths to patch in the tree: those of arrays with a first axis of their own (a 2-D image keeps its shape)."""
+    return {(h.name, h.ver): counts[h.name, h.ver] for h in hdus if (h.name, h.ver) in counts and (h.kind == "table" or len(h.shape) > 2)}
+
+
+def _hdus(raw: io.BytesIO) -> list[HDU]:
+    view = raw.getbuffer()
+    reader, at, found = _Memory(view), 0, []
+    while at < len(view):
+        cards, data = fits._header(reader, "layout", at, len(found))
+        if cards is None:
+            break
+        found.append(fits._hdu(cards, at, data))
+        at = data + math.ceil(found[-1].nbytes / BLOCK) * BLOCK
+    if not found or found[-1].name != "ASDF":
+        raise InputError("a product without an ASDF extension cannot be laid out")
+    return found
+
+
+class _Memory:
+    def __init__(self, view: memoryview) -> None:
+        self.view, self.size = view, len(view)
+
+    def read(self, offset: int, n: int) -> bytes:
+        return bytes(self.view[offset : offset + n])
+
+    def into(self, offset: int, out: np.ndarray, what: str) -> None:
+        out.view(np.uint8)[...] = np.frombuffer(self.view[offset : offset + out.nbytes], np.uint8)
+
+
+def _assemble(hdus: list[HDU], headers: list[bytes], contents: list[Any], counts: Mapping[tuple[str, int], int]) -> Layout:
+    pieces: list[tuple[int, bytes]] = []
+    regions, at = {}, 0
+    for hdu, header, content in zip(hdus, headers, contents):
+        pieces.append((at, header))
+        at += len(header)
+        key = (hdu.name, hdu.ver)
+        if key in counts:
+            regions[key] = _region(hdu, header, at, counts[key])
+            nbytes = regions[key].row_nbytes * counts[key]
+        else:
+            pieces.append((at, bytes(content)))
+            nbytes = len(content)
+        at += math.ceil(nbytes / BLOCK) * BLOCK
+    return Layout(tuple(pieces), regions, at)
+
+
+def _region(hdu: HDU, header: bytes, offset: int, count: int) -> Region:
+    if hdu.kind == "table":
+        described = columns(header)
+        return Region(offset, row_dtype(described).itemsize, count, columns=described, name=hdu.name)
+    shape = hdu.shape[1:] if len(hdu.shape) > 2 else hdu.shape
+    if len(hdu.shape) <= 2 and count != 1:
+        raise InputError(f"{hdu.name} has no integration axis, so it has one row, not {count}")
+    nbytes = math.prod(shape) * np.dtype(hdu.dtype).itemsize
+    return Region(offset, nbytes, count, hdu.dtype, hdu.native.kind == "u" and hdu.bzero != 0, shape, name=hdu.name)
+
+
+def header_hash(headers: list[bytes]) -> str:
+    """Hash by which `stdatamodels` recognises headers that its ASDF extension already describes."""
+    return hashlib.sha256(b"".join(headers)).hexdigest()
+
+
+def _cards(header: bytes) -> list[bytes]:
+    """Cards up to END, without trailing blank ones."""
+    cards = [header[i : i + CARD] for i in range(0, len(header), CARD)]
+    cards = cards[: cards.index(b"END".ljust(CARD))]
+    while cards and not cards[-1].strip():
+        cards.pop()
+    return cards
+
+
+def _block(cards: list[bytes]) -> bytes:
+    text = b"".join([*cards, b"END".ljust(CARD)])
+    return text.ljust(math.ceil(len(text) / BLOCK) * BLOCK)
+
+
+def _with_spare(header: bytes, spare: int) -> bytes:
+    return _block([*_cards(header), *([b" " * CARD] * spare)])
+
+
+def _set(header: bytes, keyword: str, value: str) -> bytes:
+    """Another value (as FITS text) in the card `keyword`, which exists; its comment stays."""
+    at = header.index(keyword.encode().ljust(8) + b"= ")
+    comment = header[at + 30 : at + CARD] if not value.startswith("'") else b""
+    card = f"{keyword:<8}= {value:>20}" if not value.startswith("'") else f"{keyword:<8}= {value:<20}"
+    return header[:at] + (card.encode() + comment).ljust(CARD)[:CARD] + header[at + CARD :]
+
+
+def _resized(header: bytes, hdu: HDU, count: int | None) -> bytes:
+    if count is None or (hdu.kind == "image" and len(hdu.shape) <= 2):
+        return header
+    return _set(header, "NAXIS2" if hdu.kind == "table" else f"NAXIS{len(hdu.shape)}", str(count))
+
+
+def _asdf_header(header: bytes, size: int) -> bytes:
+    return _set(_set(header, "NAXIS1", str(size)), "TFORM1", f"'{f'{size}B':<8}'")
+
+
+def temporary(final: str | os.PathLike[str], run_id: str) -> str:
+    """Name of a product while run `run_id` writes it: hidden, beside the final name (renaming must not cross file systems)."""
+    folder, name = os.path.split(os.fspath(final))
+    return os.path.join(folder, f".{name}.{run_id}.part")
+
+
+def allocate(path: str | os.PathLike[str], layout: Layout, reserve: bool = False) -> None:
+    """Create the temporary file of a product and write all but its rows. Only the client does this.
+
+    Parameters
+    ----------
+    path : str
+        See `temporary`. An older file of that name is replaced.
+    layout : Layout
+    reserve : bool
+        Take the disk space now, so that a disk that is too small is noticed before anything is computed.
+
+    Raises
+    ------
+    InputError
+        No space, no such folder, or no permission; nothing is left behind.
+    """
+    name = os.fspath(path)
+    try:
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+    except OSError as error:
+        raise InputError(f"{name}: cannot be created ({error.strerror})") from error
+    try:
+        if reserve:
+            os.posix_fallocate(fd, 0, layout.size)
+        else:
+            os.ftruncate(fd, layout.size)
+        for offset, piece in layout.pieces:
+            _pwrite(fd, memoryview(piece), offset)
+    except OSError as error:
+        os.unlink(name)
+        raise _explained(error, name, layout.size) from error
+    finally:
+        os.close(fd)
+
+
+def _explained(error: OSError, name: str, nbytes: int) -> InputError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return InputError(f"{name}: no space left on the disk ({nbytes} bytes wanted); free some, or choose another --output-dir")
+    return InputError(f"{name}: cannot be written ({error.strerror})")
+
+
+def _pwrite(fd: int, data: memoryview, offset: int) -> None:
+    while len(data):
+        n = os.pwrite(fd, data, offset)
+        data, offset = data[n:], offset + n
+
+
+def write_rows(path: str | os.PathLike[str], region: Region, first_row: int, array: np.ndarray) -> None:
+    """Write consecutive rows of one extension; may be repeated, and run beside other writers of the same file.
+
+    Parameters
+    ----------
+    path : str
+        The temporary file, which must exist (a file that is gone is not made again: its run is over).
+    region : Region
+        From the product's `Layout`.
+    first_row : int
+        Row of the product at which the array begins.
+    array : ndarray
+        Rows of an image (``[row, y, x]``; ``[y, x]`` or ``[1, y, x]`` for a 2-D product), or a structured array of table rows.
+
+    Raises
+    ------
+    InputError
+        The array does not fit the region, the disk is full, or the file is gone.
+    """
+    name = os.fspath(path)
+    if not region.columns and array.shape == region.shape:
+        array = array[None]
+    if first_row < 0 or first_row + len(array) > region.nrows or (not region.columns and array.shape[1:] != region.shape):
+        raise InputError(f"{name}: rows {first_row} to {first_row + len(array)} of shape {array.shape[1:]} do not fit extension "
+                         f"{region.name} of {region.nrows} rows of shape {region.shape}")  # fmt: skip
+    try:
+        fd = os.open(name, os.O_WRONLY)
+    except OSError as error:
+        raise InputError(f"{name}: the unfinished product is gone or cannot be written ({error.strerror})") from error
+    try:
+        offset = region.offset + first_row * region.row_nbytes
+        if region.columns:
+            step = max(SLICE // region.row_nbytes, 1)
+            for i in range(0, len(array), step):
+                _pwrite(fd, memoryview(encode(array[i : i + step], region.columns).view(np.uint8)), offset + i * region.row_nbytes)
+        else:
+            _write_image(fd, region, array, offset)
+    except OSError as error:
+        raise _explained(error, name, array.nbytes) from error
+    finally:
+        os.close(fd)
+
+
+def _write_image(fd: int, region: Region, array: np.ndarray, offset: int) -> None:
+    stored = np.dtype(region.dtype)
+    native = np.dtype(f"u{stored.itemsize}") if region.unsigned else stored.newbyteorder("=")
+    flat = np.ascontiguousarray(array, dtype=native).reshape(-1)
+    step = SLICE // stored.itemsize
+    if stored.itemsize != 4:
+        for i in range(0, flat.size, step):
+            part = flat[i : i + step]
+            part = (part ^ native.type(1 << (8 * stored.itemsize - 1))) if region.unsigned else part
+            _pwrite(fd, memoryview(part.astype(native.newbyteorder(">")).view(np.uint8)), offset + i * stored.itemsize)
+        return
+    from jwst_dask.kernels.bytes import flip_swap32
+
+    words, flip = flat.view(np.uint32), np.uint32(0x80000000 if region.unsigned else 0)
+    buffer = np.empty(min(step, words.size), np.uint32)
+    for i in range(0, words.size, step):
+        part = words[i : i + step]
+        flip_swap32(part, buffer[: part.size], flip)
+        _pwrite(fd, memoryview(buffer[: part.size]).cast("B"), offset + i * 4)
+
+
+def finish(unfinished: str | os.PathLike[str], final: str | os.PathLike[str], checksum: bool = False, fsync: bool = False,
+           cards: Mapping[tuple[str, int], Mapping[str, Any]] | None = None) -> None:  # fmt: skip
+    """Give a product whose rows are all written its final name (atomically; an older product is replaced).
+
+    Parameters
+    ----------
+    unfinished, final : str
+        Temporary and final name, in one file system.
+    checksum : bool
+        Add CHECKSUM and DATASUM to every extension (reads the file once, in bounded memory).
+    fsync : bool
+        Wait until the disk has it.
+    cards : mapping, optional
+        Late keywords: (extension, version) -> keyword -> value. They replace those there, or take spare cards.
+
+    Raises
+    ------
+    InputError
+        When it cannot be renamed or written.
+    """
+    from jwst_dask.io import checksums
+
+    name = os.fspath(unfinished)
+    try:
+        if cards:
+            checksums.set_cards(name, cards)
+        if checksum:
+            checksums.add(name, rehash=not cards)
+        if fsync:
+            fd = os.open(name, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        os.replace(name, final)
+    except OSError as error:
+        raise _explained(error, os.fspath(final), 0) from error
