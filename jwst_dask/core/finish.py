@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import logging
 import os
@@ -84,11 +85,9 @@ def carry_out(plan: Plan, opts: Any, client: Any, result: Result, progress: Any 
 
 def _sweep(plan: Plan, opts: Any) -> None:
     """Remove temporary files that killed runs left for the products of this plan."""
-    from jwst_dask.io.layout import leftovers
-
     for job in plan.jobs:
         for planned in job.products():
-            for path in leftovers(planned.final):
+            for path in planned.final.parent.glob(f".{glob.escape(planned.final.name)}.*.part"):
                 log.info("removing %s, left by a run that did not end", path.name)
                 path.unlink(missing_ok=True)
 
@@ -115,7 +114,7 @@ class _Work:
                     self.result.products[planned.final.name] = planned.final
                     log.info("%s is current, not made again", planned.final.name)
                 elif planned.layout is not None:
-                    planned.temporary = temporary(planned.final, self.opts.run_id)
+                    planned.temporary = Path(temporary(planned.final, self.opts.run_id))
                     planned.final.parent.mkdir(parents=True, exist_ok=True)
                     allocate(planned.temporary, planned.layout, reserve=bool(setting("fits.preallocate")))
             table = self._table(job)
@@ -166,7 +165,7 @@ class _Work:
     def _finish(self, planned: PlannedProduct, exposure: ExposurePlan | None = None) -> None:
         from jwst_dask.io.layout import finish
 
-        finish(planned.temporary, planned.final, planned.layout, checksum=bool(setting("fits.checksum", self.opts.checksum)))
+        finish(str(planned.temporary), planned.final, checksum=bool(setting("fits.checksum", self.opts.checksum)), fsync=bool(setting("fits.fsync")))
         self._note(planned)
         for suffix, model in (exposure.draft.extras.items() if exposure is not None else ()):
             save_extra(model, planned.final, suffix, self.opts)
@@ -203,7 +202,7 @@ class _Work:
             sums = [rows for _, rows in sorted(self.white.get(exposure.index, []), key=lambda piece: piece[0])]
             parts.append((exposure.draft, next(s.state for s in exposure.stages if s.step.alias == "white_light"), np.concatenate(sums)))
         step = next(s.step for s in job.exposures[0].stages if s.step.alias == "white_light")
-        temporary = planned.final.with_name(f".{planned.final.name}.{self.opts.run_id}.tmp")
+        temporary = planned.final.with_name(f".{planned.final.name}.{self.opts.run_id}.part")
         if write_catalogue(step, parts, temporary):
             os.replace(temporary, planned.final)
             self._note(planned)

@@ -34,6 +34,8 @@ class Stage:
         What `step.run` needs; empty when skipped or when the step touches no pixels.
     references : dict
         Reference type -> path, as looked up.
+    recorded : dict
+        The same as products name them.
     """
 
     step: Step
@@ -41,6 +43,7 @@ class Stage:
     reason: str = ""
     state: State = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
+    recorded: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -138,19 +141,19 @@ def _prepare_step(draft: Draft, step: Step, meta: Mapping[str, Any], references:
     began = time.perf_counter()
     where = f"{os.path.basename(draft.path)}: {step.alias}: "
     try:
-        answer: State | Skip | None = step.applies(meta)
         refs = references(draft.model, step)
+        answer: State | Skip | None = step.applies(meta)
         if answer is None:
             answer = step.prepare(draft, refs)
     except JwstDaskError as error:
         raise type(error)(str(error) if str(error).startswith(os.path.basename(draft.path)) else where + str(error)) from error
     seconds = time.perf_counter() - began
-    used = dict(getattr(refs, "used", {}))
+    used, recorded = dict(refs.used), refs.recorded()
     if isinstance(answer, Skip):
         log.info("%sskipped: %s", where, answer.reason)
-        return Stage(step, "SKIPPED", answer.reason, references=used, seconds=seconds)
+        return Stage(step, "SKIPPED", answer.reason, references=used, recorded=recorded, seconds=seconds)
     log.debug("%sprepared in %.3f s", where, seconds)
-    return Stage(step, "COMPLETE", state=answer or {}, references=used, seconds=seconds)
+    return Stage(step, "COMPLETE", state=answer or {}, references=used, recorded=recorded, seconds=seconds)
 
 
 def _record(draft: Draft, stage: Stage, provenance: Provenance) -> None:
@@ -160,21 +163,12 @@ def _record(draft: Draft, stage: Stage, provenance: Provenance) -> None:
     models = [draft.spectra] if stage.step.alias == "extract_1d" and draft.spectra is not None else [draft.model]
     for model in models:
         model.meta.cal_step.instance[stage.step.cal_step] = stage.status
-        for reftype, path in stage.references.items():
+        for reftype, path in stage.recorded.items():
             if hasattr(model.meta.ref_file, reftype):
-                getattr(model.meta.ref_file, reftype).name = recorded_name(path)
+                getattr(model.meta.ref_file, reftype).name = path
         if stage.references and provenance.context:
             model.meta.ref_file.crds.sw_version = provenance.crds_version
             model.meta.ref_file.crds.context_used = provenance.context
-
-
-def recorded_name(path: str) -> str:
-    """A reference as products name it: ``crds://<file name>`` from the cache, else ``N/A``, or the path given by the user."""
-    if path == "N/A":
-        return path
-    cache = os.environ.get("CRDS_PATH", "")
-    inside = cache and os.path.abspath(path).startswith(os.path.join(os.path.abspath(cache), "references"))
-    return f"crds://{os.path.basename(path)}" if inside else path
 
 
 class StateStore:

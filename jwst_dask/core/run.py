@@ -13,7 +13,7 @@ from typing import Any
 import jwst_dask
 from jwst_dask.core import chunks, execute, ledger, prepare
 from jwst_dask.core.config import setting
-from jwst_dask.core.errors import InputError, JwstDaskError, NoDataOnDetectorError
+from jwst_dask.core.errors import InputError, JwstDaskError, ParameterError
 from jwst_dask.core.inputs import Request, expand, requests
 from jwst_dask.core.pipeline import Pipeline, Product, settle
 from jwst_dask.core.plan import ExposurePlan, Job, Plan, PlannedProduct
@@ -284,26 +284,49 @@ def run(inputs: Any, pipeline: str = "auto", *, params: Mapping[str, Any] | None
     JwstDaskError
         With ``on_error="raise"``, at the first exposure that fails; finished products stay.
     """
+    return run_pipeline(inputs, None if pipeline == "auto" else table.pipeline(pipeline), params=params, pars_file=pars_file, client=client,
+                        progress=progress, **options)  # fmt: skip
+
+
+def run_pipeline(inputs: Any, pipeline: Pipeline | None, *, params: Mapping[str, Any] | None = None, pars_file: str | None = None,
+                 client: Any = None, progress: Any = None, **options: Any) -> Any:  # fmt: skip
+    """`run` for a pipeline object; None chooses by exposure type."""
     from jwst_dask.core.finish import Result, carry_out
 
     opts = _options(options)
     client = client or (execute.active_client() if not opts.scheduler else None)
     where = execute.resources(client, opts.scheduler, opts.threads)
     paths = expand(inputs)
-    chosen = choose(paths, opts) if pipeline == "auto" else table.pipeline(pipeline)
+    chosen = pipeline or choose(paths, opts)
     result = Result(opts.output_dir)
     opts.output_dir.mkdir(parents=True, exist_ok=True)
-    made = _plan(chosen, requests(paths, chosen.level, opts.allow_outside), params or {}, pars_file, opts, where)
+    given = params or {}
+    mine = given if pipeline else _share(chosen, given)
+    made = _plan(chosen, requests(paths, chosen.level, opts.allow_outside), mine, pars_file, opts, where)
     carry_out(made, opts, client, result, progress)
-    if pipeline == "auto" and chosen.level == 2:
-        series = [str(p.final) for job in made.jobs for p in job.products() if p.product.suffix_ints == "calints" and p.final.name in result.products]
-        if series and all(_is_series(job) for job in made.jobs):
-            following = table.pipeline("calwebb_tso3")
-            steps = {k: v for k, v in (params or {}).get("steps", {}).items() if k in following.aliases()}
-            asked = requests(series, 3)
-            third = _plan(following, asked, {"steps": steps}, None, opts, where)
-            carry_out(third, opts, client, result, progress)
+    series = [str(p.final) for job in made.jobs for p in job.products() if p.product.suffix_ints == "calints" and p.final.name in result.products]
+    if pipeline is None and series and all(_is_series(job) for job in made.jobs):
+        following = table.pipeline("calwebb_tso3")
+        third = _plan(following, requests(series, 3), _share(following, given), pars_file, opts, where)
+        carry_out(third, opts, client, result, progress)
     return result
+
+
+def _share(pipeline: Pipeline, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Of parameters given to a chain of pipelines, those that concern this one.
+
+    Raises
+    ------
+    ParameterError
+        For a step that none of the chain has.
+    """
+    both = {alias for name in ("calwebb_spec2", "calwebb_tso3") for alias in table.pipeline(name).aliases()}
+    for alias in params.get("steps", {}):
+        if alias not in both:
+            raise ParameterError(f"there is no step {alias!r} in these pipelines; there are {', '.join(sorted(both))}")
+    own = set(pipeline.aliases())
+    out: dict[str, Any] = {name: value for name, value in params.items() if name != "steps" and (name.startswith("override_") or name in pipeline.parameters)}
+    return {**out, "steps": {alias: values for alias, values in params.get("steps", {}).items() if alias in own}}
 
 
 def _is_series(job: Job) -> bool:
@@ -311,4 +334,4 @@ def _is_series(job: Job) -> bool:
                and (e.draft.model.meta.exposure.nints or 0) > 1 for e in job.exposures)  # fmt: skip
 
 
-__all__ = ["NoDataOnDetectorError", "Options", "choose", "plan", "run"]
+__all__ = ["Options", "choose", "plan", "run", "run_pipeline"]
