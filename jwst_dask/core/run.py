@@ -222,9 +222,9 @@ class _Planner:
         return References(model.get_crds_parameters(), overrides=step.overrides, context=self.context)
 
     def _provenance(self) -> prepare.Provenance:
-        from jwst_dask.refs.crds import client_version
+        from jwst_dask.refs.crds import crds_version
 
-        return prepare.Provenance(self.context, client_version(), self.request.pool, self.request.table)
+        return prepare.Provenance(self.context, crds_version(), self.request.pool, self.request.table)
 
     def _product(self, product: Product, draft: Draft, stages: list[prepare.Stage]) -> None:
         if product.level3:
@@ -320,12 +320,15 @@ def _share(pipeline: Pipeline, params: Mapping[str, Any]) -> dict[str, Any]:
     ParameterError
         For a step that none of the chain has.
     """
+    from jwst_dask.steps import step_class
+
     both = {alias for name in ("calwebb_spec2", "calwebb_tso3") for alias in table.pipeline(name).aliases()}
     for alias in params.get("steps", {}):
         if alias not in both:
             raise ParameterError(f"there is no step {alias!r} in these pipelines; there are {', '.join(sorted(both))}")
     own = set(pipeline.aliases())
-    out: dict[str, Any] = {name: value for name, value in params.items() if name != "steps" and (name.startswith("override_") or name in pipeline.parameters)}
+    used = {f"override_{reftype}" for alias in own for reftype in step_class(alias).references}
+    out: dict[str, Any] = {name: value for name, value in params.items() if name in used or name in pipeline.parameters}
     return {**out, "steps": {alias: values for alias, values in params.get("steps", {}).items() if alias in own}}
 
 
