@@ -32,20 +32,6 @@ class Fragment:
     blocks: tuple[bytes, ...]
 
 
-@dataclass(frozen=True)
-class StoredWCS:
-    """A WCS that was left as text when its file was opened; it is written to products as it is.
-
-    Put in place of ``meta.wcs`` by `jwst_dask.io.skeleton.skeleton`; `load` makes the object.
-    """
-
-    fragment: Fragment
-
-    def load(self) -> Any:
-        """The gwcs object."""
-        return _parse(_document(self.fragment))["wcs"]
-
-
 def detach(tree: Any) -> tuple[Any, list[Fragment]]:
     """A copy of a model's tree whose WCS objects are replaced by place holders, and the objects serialised.
 
@@ -59,7 +45,7 @@ def detach(tree: Any) -> tuple[Any, list[Fragment]]:
         for key, value in items:
             if isinstance(node, dict) and _is_wcs(value):
                 changed[key] = len(found)
-                found.append(value.fragment if isinstance(value, StoredWCS) else fragment(value))
+                found.append(fragment(value))
             elif isinstance(value, (dict, list)) and (new := walk(value)) is not value:
                 changed[key] = new
         if not changed:
@@ -78,15 +64,60 @@ def detach(tree: Any) -> tuple[Any, list[Fragment]]:
 
 
 def _is_wcs(value: Any) -> bool:
-    kind = type(value)
-    return kind is StoredWCS or (kind.__name__ == "WCS" and kind.__module__.startswith("gwcs"))
+    return type(value).__name__ == "WCS" and type(value).__module__.startswith("gwcs")
 
 
 def fragment(wcs: Any) -> Fragment:
     """A WCS object as text and blocks; kept while the object is not changed, for the products of other segments."""
-    parts = [(step.transform, step.frame) for step in wcs.pipeline]
-    key = ("wcs text", id(wcs), tuple((id(a), id(b)) for a, b in parts), repr(wcs.bounding_box), wcs.name, wcs.pixel_shape)
+    key, parts = _identity(wcs)
     return memo(key, lambda: (wcs, parts, _serialise(wcs)))[2]  # holding the objects keeps their ids their own
+
+
+def _identity(wcs: Any) -> tuple[Any, Any]:
+    parts = [(step.transform, step.frame) for step in wcs.pipeline]
+    return ("wcs text", id(wcs), tuple((id(a), id(b)) for a, b in parts), repr(wcs.bounding_box), wcs.name, wcs.pixel_shape), parts
+
+
+def load(piece: Fragment) -> Any:
+    """The gwcs object of a fragment. One object for equal fragments (segments of an exposure): copy it before changing it."""
+
+    def make() -> Any:
+        wcs = _parse(_document(piece))["wcs"]
+        key, parts = _identity(wcs)
+        memo(key, lambda: (wcs, parts, piece))
+        return wcs
+
+    return memo(("wcs of text", piece), make)
+
+
+def set_aside(content: bytes) -> tuple[bytes, list[Fragment]]:
+    """The inverse of `compose`: an ASDF file with place holders for its WCS objects, and these as fragments.
+
+    A WCS that shares nodes with the rest of the tree stays where it is.
+    """
+    text, blocks = split(content)
+    found: list[Fragment] = []
+    at = 0
+    while match := _WCS.search(text, at):
+        piece = cut(text, match, blocks)
+        anchors, aliases = set(_ANCHOR.findall(piece.text)), set(_ALIAS.findall(piece.text))
+        line = f"{match.group(1)}{_PLACE}{len(found)}: [{match.group(2)}]\n"
+        rest = text[: match.start()] + line + text[match.end() :]
+        at = match.end()
+        if aliases <= anchors and not anchors & set(_ALIAS.findall(rest)):
+            found.append(piece)
+            text, at = rest, match.start() + len(line)
+    return (join(text, blocks) if found else content), found
+
+
+def put_back(tree: Any, found: list[Fragment]) -> None:
+    """Replace the place holders in a tree that was read from `set_aside` by WCS objects (in place)."""
+    if isinstance(tree, dict):
+        for key in [key for key in tree if isinstance(key, str) and key.startswith(_PLACE)]:
+            tree[tree.pop(key)[0]] = load(found[int(key.removeprefix(_PLACE))])
+    for value in tree.values() if isinstance(tree, dict) else tree:
+        if isinstance(value, (dict, list)):
+            put_back(value, found)
 
 
 def _serialise(wcs: Any) -> Fragment:
@@ -96,7 +127,10 @@ def _serialise(wcs: Any) -> Fragment:
     file.tree["wcs"] = wcs  # the constructor would validate once more
     file.write_to(buffer)
     text, blocks = split(buffer.getvalue())
-    return cut(text, "wcs", 0, blocks)
+    match = _WCS.search(text)
+    if match is None:
+        raise InputError(f"the WCS {wcs.name!r} was serialised in a form that cannot be pasted into a product")
+    return cut(text, match, blocks)
 
 
 def split(content: bytes) -> tuple[str, tuple[bytes, ...]]:
@@ -113,12 +147,10 @@ def split(content: bytes) -> tuple[str, tuple[bytes, ...]]:
     return text.decode("utf-8"), tuple(blocks)
 
 
-def cut(text: str, key: str, indent: int, blocks: tuple[bytes, ...]) -> Fragment:
-    """The value of the mapping key `key`, which stands at `indent`, as a fragment with only the blocks it uses."""
-    match = re.search(rf"^ {{{indent}}}{key}:(.*\n(?:(?: {{{indent + 1},}}.*| {{{indent}}}- .*)?\n)*)", text, re.M)
-    if match is None:
-        raise InputError(f"the ASDF extension has no {key!r} where it is expected")
-    lines = match.group(1).split("\n")
+def cut(text: str, match: re.Match[str], blocks: tuple[bytes, ...]) -> Fragment:
+    """The value that `match` (of `_WCS`) found, with only the blocks that it uses."""
+    indent = len(match.group(1))
+    lines = match.group(3).split("\n")
     body = "\n".join([lines[0], *(line[indent:] for line in lines[1:])])
     used: list[int] = []
 
@@ -132,6 +164,8 @@ def cut(text: str, key: str, indent: int, blocks: tuple[bytes, ...]) -> Fragment
     return Fragment(body, tuple(_extensions(text)), tuple(blocks[i] for i in used))
 
 
+_WCS = re.compile(r"^( *(?:- )?)(wcs):( !<tag:stsci.edu:gwcs/wcs-\S+>\n(?:\1 +.*\n|\1- .*\n|\n)*)", re.M)
+_ANCHOR, _ALIAS = re.compile(r"(?<=[ \n])&(id\d+)\b"), re.compile(r"(?<=[ \n])\*(id\d+)\b")
 _SOURCE = re.compile(r"(!core/ndarray-\S+\n\s+source: )(\d+)(?=\n)")
 
 
@@ -155,7 +189,7 @@ def compose(content: bytes, fragments: list[Fragment], rows: Mapping[tuple[str, 
     text, blocks = split(content)
     text, all_blocks = _resize(text, rows), list(blocks)
     for number, piece in enumerate(fragments):
-        body = _SOURCE.sub(lambda m: f"{m.group(1)}{int(m.group(2)) + len(all_blocks)}", piece.text)  # noqa: B023
+        body = _SOURCE.sub(lambda m: f"{m.group(1)}{int(m.group(2)) + len(all_blocks)}", piece.text)
         body = re.sub(r"(?<=[ \n])([&*])(id\d+)\b", rf"\g<1>w{number}\g<2>", body)
         match = re.search(rf"^( *(?:- )?){_PLACE}{number}: \[(\S+)\]\n", text, re.M)
         if match is None:
@@ -229,6 +263,12 @@ def _parse(content: bytes) -> Any:
 
     with asdf.open(io.BytesIO(content), lazy_load=False, memmap=False) as file:
         return dict(file.tree)
+
+
+def stored_hash(content: bytes) -> str:
+    """The header hash that an ASDF file holds ('' if it has none)."""
+    match = _HASH.search(content)
+    return match.group(1).decode() if match else ""
 
 
 def replace_hash(content: bytes, digest: str) -> tuple[bytes, int]:
