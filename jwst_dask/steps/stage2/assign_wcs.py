@@ -1,0 +1,109 @@
+"""assign_wcs: attach the world coordinate system of the exposure's mode, and the keywords that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from jwst_dask.core.errors import InputError
+from jwst_dask.core.step import MetaStep, Skip, State, param
+
+if TYPE_CHECKING:
+    from jwst_dask.data.exposure import Draft
+    from jwst_dask.refs.crds import References
+
+SPECTROSCOPIC = (
+    "MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS", "MIR_MRS", "MIR_WFSS", "NIS_SOSS", "NIS_WFSS", "NRC_TSGRISM", "NRC_WFSS",
+    "NRS_FIXEDSLIT", "NRS_IFU", "NRS_MSASPEC", "NRS_BRIGHTOBJ",
+)  # fmt: skip
+"""Exposure types whose wavelengths are barycentric and whose dispersion axis is recorded."""
+LAMP_MODES = ("BRIGHTOBJ", "FIXEDSLIT", "IFU", "MSASPEC")
+"""NIRSpec lamp modes to which the same applies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssignWcsStep(MetaStep):
+    """Build the gwcs object of a spectroscopic exposure and set S_REGION, DISPAXIS, SPECSYS and the spectral range.
+
+    Input is an ImageModel or CubeModel; others are skipped. Sets ``meta.wcs``, ``meta.wcsinfo`` and, for MIRI LRS,
+    ``wavelength`` (float32[y, x], microns). Reference types: those of `references`, of which each mode uses some.
+
+    Raises
+    ------
+    InputError
+        For an exposure type without a WCS, or metadata that are missing.
+    ReferenceError_
+        For a reference that is missing or unusable.
+    NoDataOnDetectorError
+        When no slit falls on the detector.
+
+    Source: JWST documentation, assign_wcs.
+    """
+
+    alias: ClassVar[str] = "assign_wcs"
+    cal_step: ClassVar[str] = "assign_wcs"
+    references: ClassVar[tuple[str, ...]] = (
+        "distortion", "filteroffset", "specwcs", "regions", "wavelengthrange", "camera", "chromcorr", "collimator",
+        "disperser", "fore", "fpa", "msa", "ote", "ifupost", "ifufore", "ifuslicer",
+    )  # fmt: skip
+
+    sip_approx: bool = param(True, "Fit a FITS SIP approximation (imaging and WFSS)")
+    sip_max_pix_error: float = param(0.01, "Largest error of the forward SIP fit", unit="pixel")
+    sip_degree: int | None = param(None, "Degree of the forward SIP fit (default: the best)", kind="int", high=6)
+    sip_max_inv_pix_error: float = param(0.01, "Largest error of the inverse SIP fit", unit="pixel")
+    sip_inv_degree: int | None = param(None, "Degree of the inverse SIP fit (default: the best)", kind="int", high=6)
+    sip_npoints: int = param(12, "Points along each axis for the SIP fit")
+    slit_y_low: float = param(-0.55, "Lower edge of a NIRSpec slit, in slit heights from its centre")
+    slit_y_high: float = param(0.55, "Upper edge of a NIRSpec slit, in slit heights from its centre")
+    nrs_ifu_slice_wcs: bool = param(False, "Keep one WCS for each slice of the NIRSpec IFU")
+
+    def prepare(self, draft: Draft, refs: References) -> State | Skip:
+        from jwst_dask.wcs.build import attach_wcs, build_wcs
+
+        model = draft.model
+        if type(model).__name__ not in ("ImageModel", "CubeModel", "IFUImageModel"):
+            return Skip(f"assign_wcs works on ImageModel, IFUImageModel and CubeModel, not {type(model).__name__}")
+        if not model.meta.exposure.type:
+            raise InputError(f"{draft.path}: EXP_TYPE is missing, so its WCS is not known")
+        paths = {reftype: refs(reftype) for reftype in self.references}
+        _set_spectral_keywords(model)
+        attach_wcs(model, build_wcs(model, paths, self.values()))
+        if model.meta.exposure.type == "MIR_LRS-SLITLESS":
+            _set_lrs_footprint(model)
+        _drop_region_off_sky(model)
+        return {}
+
+
+def _set_spectral_keywords(model: Any) -> None:
+    from jwst_dask.wcs.sky import dispersion_axis
+
+    instrument, exp_type = model.meta.instrument, model.meta.exposure.type.upper()
+    if exp_type in SPECTROSCOPIC or str(instrument.lamp_mode).upper() in LAMP_MODES:
+        model.meta.wcsinfo.specsys = "BARYCENT"
+        model.meta.wcsinfo.dispersion_direction = dispersion_axis(exp_type, instrument.filter, instrument.pupil)
+
+
+def _set_lrs_footprint(model: Any) -> None:
+    """S_REGION of the lit part of the subarray, and the wavelength of every pixel (NaN outside it)."""
+    from jwst_dask.wcs.grid import of_wcs
+    from jwst_dask.wcs.sky import imaging_footprint, s_region
+
+    wcs, shape = model.meta.wcs, model.data.shape[-2:]
+    region = of_wcs("footprint", wcs, lambda: s_region(imaging_footprint(wcs)))
+    if region is not None:
+        model.meta.wcsinfo.s_region = region
+    model.wavelength = of_wcs(("wavelengths", shape), wcs, lambda: _wavelengths(wcs, shape)).copy()
+
+
+def _wavelengths(wcs: Any, shape: tuple[int, int]) -> np.ndarray:
+    y, x = np.indices(shape, dtype=float)
+    return np.asarray(wcs(x, y)[2], np.float32)
+
+
+def _drop_region_off_sky(model: Any) -> None:
+    from jwst_dask.wcs.sky import is_celestial
+
+    if not is_celestial(model.meta.wcs.output_frame):
+        model.meta.wcsinfo.s_region = None

@@ -1,0 +1,100 @@
+"""Zero point of the wavelengths of a point source that is off the centre of a NIRSpec slit."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jwst_dask.core.errors import ReferenceError_
+from jwst_dask.core.memo import memo
+from jwst_dask.wcs.grid import METRES_TO_MICRONS, of_wcs, slit_wavelength
+from jwst_dask.wcs.nirspec.cutout import slit_plane
+from jwst_dask.wcs.nirspec.frames import frame
+from jwst_dask.wcs.references import identity
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """A slit's WCS with the frame of corrected wavelengths, and these (float32[y, x], microns); shared."""
+
+    wcs: Any
+    wavelength: np.ndarray
+
+
+def corrected(wcs: Any, wavelength: np.ndarray, path: str, source_x: float, aperture: str) -> Corrected | str:
+    """The correction for a source at `source_x` (relative to the slit's open width), or why there is none.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+        Of the cut-out; not changed.
+    wavelength : float32[y, x]
+        Of its pixels, microns.
+    path : str
+        wavecorr reference.
+    aperture : str
+        Name of the slit in the reference.
+    """
+    key = ("zero point", identity(path), source_x, aperture)
+    return of_wcs(key, wcs, lambda: _correct(wcs, wavelength, path, source_x, aperture))
+
+
+def _correct(wcs: Any, wavelength: np.ndarray, path: str, source_x: float, aperture: str) -> Corrected | str:
+    from astropy.modeling.models import Identity, Tabular1D
+    from gwcs import WCS
+
+    offsets = memo(("wavecorr", identity(path), aperture), lambda: _offsets(path, aperture))
+    if offsets is None:
+        return f"the wavecorr reference has no aperture {aperture}"
+    # Single precision of the stored wavelengths, as the table's points are kept in it.
+    mean, dispersion = _column_mean(wavelength * np.float32(1e-6)), _column_mean(_dispersion(wcs))
+    good = ~(np.isnan(mean) | np.isnan(dispersion))
+    mean, dispersion = mean[good], dispersion[good]
+    shifted = mean + offsets(mean, source_x) * dispersion
+    if not np.all(np.diff(shifted) > 0):
+        return f"corrected wavelengths of {aperture} would not increase along the spectrum"
+    table = Tabular1D(points=mean, lookup_table=shifted, bounds_error=False, fill_value=None, name="wave2wavecorr")
+    steps: list[tuple[Any, Any]] = []
+    for step in wcs.pipeline:
+        if step.frame.name == "slit_frame":
+            steps += [(step.frame, Identity(2) & table), (frame("wavecorr_frame"), step.transform)]
+        else:
+            steps.append((step.frame, step.transform))
+    plane = slit_plane(wcs)
+    new = np.asarray(table(plane)) * METRES_TO_MICRONS
+    return Corrected(WCS(steps), new.astype(np.float32))
+
+
+def _offsets(path: str, aperture: str) -> Any:
+    """Zero-point offset (pixels) by wavelength (metres) and position in the slit, extrapolated; None without an entry."""
+    import asdf
+
+    try:
+        with asdf.open(path, lazy_load=False, memmap=False) as file:
+            models = [entry["zero_point_offset"] for entry in file.tree["apertures"] if entry["aperture_name"] == aperture]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReferenceError_(
+            f"the wavecorr reference {path} for NIRSPEC cannot be used ({type(error).__name__}: {error}); replace it or give override_wavecorr"
+        ) from error
+    if not models:
+        return None
+    model = models[0].copy()
+    model.bounds_error, model.fill_value = False, None
+    return model
+
+
+def _dispersion(wcs: Any) -> np.ndarray:
+    """Wavelength across each pixel of a cut-out (float64[y, x], metres), between its left and right edge."""
+    (x0, x1), (y0, y1) = wcs.bounding_box.bounding_box(order="F")
+    x, y = np.meshgrid(np.arange(x0, x1 + 0.5), np.arange(y0 + 0.5, y1))
+    edges = slit_wavelength(wcs, x, y) * METRES_TO_MICRONS
+    return np.asarray(np.diff(edges, axis=1) * 1e-6)
+
+
+def _column_mean(plane: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+        return np.asarray(np.nanmean(plane, axis=0))
