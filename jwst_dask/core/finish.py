@@ -62,7 +62,7 @@ def carry_out(plan: Plan, opts: Any, client: Any, result: Result, progress: Any 
     JwstDaskError
         At the first failure, unless ``opts.on_error`` is ``skip``. Temporary files are removed; finished products stay.
     """
-    began = time.perf_counter()
+    began, text = time.perf_counter(), plan.explain()
     store = StateStore(opts.workspace / "states")
     _sweep(plan, opts)
     work = _Work(plan, opts, result, progress)
@@ -79,7 +79,7 @@ def carry_out(plan: Plan, opts: Any, client: Any, result: Result, progress: Any 
     result.plans.append(plan)
     result.failures += [text for job in plan.jobs for text in job.failures]
     result.seconds += time.perf_counter() - began
-    _manifest(plan, opts, result)
+    _manifest(plan, text, opts, result)
     return result
 
 
@@ -231,7 +231,7 @@ def save_extra(model: Any, beside: Path, suffix: str, opts: Any) -> Path:
     return final
 
 
-def _manifest(plan: Plan, opts: Any, result: Result) -> None:
+def _manifest(plan: Plan, text: str, opts: Any, result: Result) -> None:
     """A record of the run for the report and for people."""
     folder = opts.workspace / "runs"
     folder.mkdir(parents=True, exist_ok=True)
@@ -241,9 +241,9 @@ def _manifest(plan: Plan, opts: Any, result: Result) -> None:
             steps[alias] = steps.get(alias, 0.0) + seconds
     record: Mapping[str, Any] = {
         "run": opts.run_id, "version": plan.version, "context": plan.context, "resources": plan.resources.describe(), "seconds": result.seconds,
-        "made": result.made, "failures": result.failures, "blocks": len(result.receipts), "step_seconds": steps, "plan": plan.explain(),
+        "made": result.made, "failures": result.failures, "blocks": len(result.receipts), "step_seconds": steps, "plan": text,
         "read_seconds": sum(r.read_seconds for r in result.receipts), "write_seconds": sum(r.write_seconds for r in result.receipts),
         "bytes_read": sum(r.bytes_read for r in result.receipts), "bytes_written": sum(r.bytes_written for r in result.receipts),
         "products": [p.name for p in result.products.values()],
     }  # fmt: skip
-    (folder / f"{opts.run_id}.json").write_text(json.dumps(record, indent=1, default=str))
+    (folder / f"{opts.run_id}-{plan.jobs[0].pipeline.alias if plan.jobs else 'nothing'}.json").write_text(json.dumps(record, indent=1, default=str))
