@@ -64,7 +64,7 @@ def main(path):
         with tempfile.TemporaryDirectory() as folder:
             made = os.path.join(folder, "median.fits")
             model = tso.detect_outliers(
-                model, True, p["good_bits"], p["maskpt"], p["rolling_window_width"], p["snr"], lambda *_, **__: made)
+                model, True, p["good_bits"], p["maskpt"], p["rolling_window_width"], p["snr"], lambda *_, made=made, **__: made)
             with datamodels.open(made) as median:
                 out[f"{name}.median"] = median.data.copy()
         out[f"{name}.dq"] = model.dq

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from jwst_dask.core.errors import ParameterError
 from jwst_dask.core.step import Skip
 from jwst_dask.data.exposure import Block
