@@ -1,0 +1,123 @@
+"""The mock observatory: time series of a transit, with the reference files and the CRDS cache to calibrate them offline.
+
+Everything is made from the seed by our own simplified models of the instruments; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jwst_dask.core.errors import ParameterError
+from jwst_dask.simulate.shelf import environment
+from jwst_dask.simulate.truth import Truth
+
+if TYPE_CHECKING:
+    from jwst_dask.simulate.setup import Setup
+
+__all__ = ["MODES", "Truth", "environment", "make"]
+
+MODES = ("bots_prism", "bots_grating")
+START = 60100.25  # MJD
+IN_TRANSIT = 0.4  # share of the series from first to last contact
+
+
+def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints: int = 30, shape: tuple[int, int] | None = None, seed: int = 0,
+         depth: float = 0.02, grating: str = "G395H", detectors: tuple[str, ...] = ("NRS1",), rate: bool = False, noise: float = 1.0) -> Truth:  # fmt: skip
+    """Simulate a transit observed in a time-series mode.
+
+    Parameters
+    ----------
+    mode : str
+        ``bots_prism`` (NIRSpec PRISM), ``bots_grating`` (NIRSpec gratings), ``lrs_slitless`` (MIRI LRS).
+    folder : path
+        Gets ``*_rateints.fits`` segments, spec2 and tso3 associations, ``truth.npz``, and the CRDS cache ``crds``.
+    nsegments, nints : int
+        Segments, and integrations in each. Memory does not grow with either.
+    shape : (int, int)
+        Rows and columns; by default the mode's sub-array.
+    seed : int
+        The same seed gives the same files.
+    depth : float
+        Area of the planet over that of the star.
+    grating, detectors : str, tuple of str
+        For ``bots_grating``.
+    rate : bool
+        Write the mean as a 2-D ``*_rate.fits`` in place of segments.
+    noise : float
+        Factor on the noise; 0 for none.
+
+    Returns
+    -------
+    Truth
+        What went in, also saved in the folder.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown mode, grating or detector, or sizes that make no series.
+    """
+    import numpy as np
+
+    from jwst_dask.simulate import exposures, scene
+
+    _check(mode, nsegments, nints, depth, grating, detectors)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    setups = _setups(mode, folder / "crds", shape, grating, detectors)
+    names: list[str] = []
+    level2: list[str] = []
+    level3: list[str] = []
+    for setup in setups:
+        total = nsegments * nints
+        series = exposures.Series(START, np.ones(total), nsegments, nints, seed, noise)
+        mid = exposures.times(setup, series)[:, 1]
+        length = total * setup.cadence / 86400
+        curve = scene.transit(mid, START + 0.5 * length, IN_TRANSIT * length, depth)
+        series = exposures.Series(START, curve, nsegments, nints, seed, noise)
+        written = [exposures.rate(folder, setup, series)] if rate else [exposures.segment(folder, setup, series, k + 1) for k in range(nsegments)]
+        second, third = exposures.associations(folder, setup, written, not rate)
+        names, level2, level3 = names + written, level2 + second, level3 + ([third] if third else [])
+    setup = setups[0]
+    truth = Truth(mode, str(folder), mid, curve, float(depth), setup.wavelength, setup.flux, np.array(names), np.array(level2), np.array(level3, dtype=str))
+    truth.save()
+    return truth
+
+
+def _check(mode: str, nsegments: int, nints: int, depth: float, grating: str, detectors: tuple[str, ...]) -> None:
+    from jwst_dask.simulate.optics import GRATINGS
+
+    if mode not in MODES:
+        raise ParameterError(f"there is no simulated mode {mode!r}; there are {', '.join(MODES)}")
+    if nsegments < 1 or nints < 1 or not 0 <= depth < 0.25:
+        raise ParameterError(f"nsegments={nsegments}, nints={nints}, depth={depth}: need at least one integration and a depth of 0 to 0.25")
+    if mode == "bots_grating" and (grating not in GRATINGS or grating == "PRISM"):
+        raise ParameterError(f"grating={grating!r} is not one of {', '.join(name for name in GRATINGS if name != 'PRISM')}")
+    if not detectors or set(detectors) - {"NRS1", "NRS2"}:
+        raise ParameterError(f"detectors={detectors!r}: choose from NRS1, NRS2")
+
+
+def _setups(mode: str, cache: Path, shape: tuple[int, int] | None, grating: str, detectors: tuple[str, ...]) -> list[Setup]:
+    """The exposures of a mode; writes its reference files and rules."""
+    from jwst_dask.simulate.shelf import Shelf, write_rules
+
+    if mode == "lrs_slitless":
+        from jwst_dask.simulate import miri, miri_refs
+
+        shelf = Shelf(cache, "MIRI")
+        miri_refs.make(shelf)
+        write_rules(cache, shelf.made)
+        return [miri.setup(shape, START)]
+    from jwst_dask.simulate import nirspec, nirspec_refs
+
+    if mode == "bots_prism":
+        grating, detectors = "PRISM", ("NRS1",)
+    try:
+        setups = [nirspec.setup(grating, detector, shape, START) for detector in detectors]
+    except ValueError as error:
+        raise ParameterError(str(error)) from error
+    shelf = Shelf(cache, "NIRSPEC")
+    nirspec_refs.make(shelf, (grating,), detectors)
+    write_rules(cache, shelf.made)
+    return setups
