@@ -53,7 +53,10 @@ def _number(function: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Any]:
 RULES: dict[str, Callable[[Sequence[Any]], Any]] = {
     "multi": _multiple,
     "wheeltol": _wheel,
-    **{name: _number(function) for name, function in {"mean": np.mean, "sum": np.sum, "max": np.max, "min": np.min}.items()},
+    "mean": _number(np.mean),
+    "sum": _number(np.sum),
+    "max": _number(np.max),
+    "min": _number(np.min),
     **{f"min{kind}": min for kind in ("time", "date", "datetime")},
     **{f"max{kind}": max for kind in ("time", "date", "datetime")},
 }
@@ -123,14 +126,13 @@ def header_table(headers: Sequence[Header], rules: Rules) -> np.ndarray:
     -------
     structured ndarray[input]
     """
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for path, name in rules.columns.items():
-        values = [header.get(path, np.nan) for header in headers]
         if any(path in header for header in headers):
-            columns[name] = np.array(values)
+            columns[name] = np.array([header.get(path, np.nan) for header in headers])
     table = np.empty(len(headers), dtype=[(name, values.dtype) for name, values in columns.items()])
-    for name, values in columns.items():
-        table[name] = values
+    for name, column in columns.items():
+        table[name] = column
     return table
 
 

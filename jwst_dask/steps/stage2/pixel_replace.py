@@ -86,6 +86,7 @@ class PixelReplaceStep(BlockStep):
 
         vertical = int(state["axis"]) == 2
         fill: Callable[..., int]
+        last: Any
         if str(state["algorithm"]) == "fit_profile":
             fill, last = fill_by_profile, max(self.n_adjacent_cols, 0)
         else:
