@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MODES", "Truth", "environment", "make"]
 
-MODES = ("bots_prism", "bots_grating")
+MODES = ("bots_prism", "bots_grating", "lrs_slitless")
 START = 60100.25  # MJD
 IN_TRANSIT = 0.4  # share of the series from first to last contact
 
@@ -105,10 +105,14 @@ def _setups(mode: str, cache: Path, shape: tuple[int, int] | None, grating: str,
     if mode == "lrs_slitless":
         from jwst_dask.simulate import miri, miri_refs
 
+        try:
+            setups = [miri.setup(shape, START)]
+        except ValueError as error:
+            raise ParameterError(str(error)) from error
         shelf = Shelf(cache, "MIRI")
         miri_refs.make(shelf)
         write_rules(cache, shelf.made)
-        return [miri.setup(shape, START)]
+        return setups
     from jwst_dask.simulate import nirspec, nirspec_refs
 
     if mode == "bots_prism":

@@ -14,7 +14,7 @@ import numpy as np
 
 from jwst_dask.simulate.setup import Setup
 
-DO_NOT_USE, JUMP_DET, HOT = 1, 4, 2**11
+DO_NOT_USE, JUMP_DET, HOT, REFERENCE_PIXEL = 1, 4, 2**11, 2**31
 CUBES = ("SCI", "ERR", "DQ", "VAR_POISSON", "VAR_RNOISE")
 BLOCK_BYTES = 8 * 2**20
 RECORD = 2880
@@ -216,6 +216,7 @@ class _Noise:
         self.bad, hot = fixed.random(setup.shape) < 0.002, fixed.random(setup.shape) < 0.001
         self.flags = (DO_NOT_USE * self.bad + (DO_NOT_USE | HOT) * (hot & ~self.bad)).astype(np.uint32)
         self.bad |= hot
+        self.flags[:, : setup.reference_columns] = DO_NOT_USE | REFERENCE_PIXEL
 
     def block(self, first: int, stop: int) -> dict[str, np.ndarray]:
         """Arrays of integrations `first` to `stop` as they are in the file (big-endian, DQ less 2**31)."""

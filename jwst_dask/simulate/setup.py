@@ -34,6 +34,8 @@ class Setup:
         Level-2 association rule.
     wavelength, flux : ndarray
         um and Jy of the injected spectrum.
+    reference_columns : int
+        Columns on the left that see no light.
     """
 
     stem: str
@@ -52,6 +54,7 @@ class Setup:
     rule2: str
     wavelength: np.ndarray
     flux: np.ndarray
+    reference_columns: int = 0
 
     @property
     def shape(self) -> tuple[int, int]:
