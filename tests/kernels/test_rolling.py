@@ -54,6 +54,7 @@ def test_even_windows_average_in_double_precision():
     assert out[2, 0, 0] == (1.0 + 2**-23 + 5.0) / 2  # not a float32 number
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-5, 5, width=32) | values, min_size=1, max_size=30))
 def test_middle_equals_nanmedian(numbers):
     series = np.array(numbers, "f4")
