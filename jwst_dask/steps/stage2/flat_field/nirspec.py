@@ -43,6 +43,9 @@ def bright_object(draft: Draft, paths: Mapping[str, str], user: str | None) -> R
     if user:
         return _given(draft, user)
     area = model.meta.subarray
+    corners = area.ystart, area.xstart, model.ystart, model.xstart
+    if None in corners:
+        raise InputError(f"the spectrum's place on the detector (SUBSTRT2, SUBSTRT1, SLTSTRT2, SLTSTRT1) is not known: {corners}")
     y, x = area.ystart + model.ystart - 2, area.xstart + model.xstart - 2
     window = slice(y, y + draft.shape[0]), slice(x, x + draft.shape[1])
     wavelength = pixel_wavelengths(model)

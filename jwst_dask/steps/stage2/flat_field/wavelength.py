@@ -23,8 +23,10 @@ def pixel_wavelengths(model: Any) -> np.ndarray:
         When the model has neither.
     """
     plane = getattr(model, "wavelength", None)
-    if plane is not None and np.size(plane) and not np.all(np.isnan(plane) | (plane == 0)) | np.all(np.isnan(plane)):
-        return np.array(plane)
+    if plane is not None and np.size(plane):
+        unknown = np.isnan(plane)
+        if unknown.all() or not np.all(unknown | (plane == 0)):
+            return np.array(plane)
     wcs = getattr(model.meta, "wcs", None)
     if wcs is None:
         raise InputError("the exposure has no wavelengths: neither a WAVELENGTH plane nor a WCS; run assign_wcs first")
