@@ -19,7 +19,7 @@ from jwst_dask.core.blocks import BlockTask, Receipt
 from jwst_dask.core.config import setting
 from jwst_dask.core.errors import InputError, JwstDaskError
 from jwst_dask.core.plan import ExposurePlan, Job, Plan, PlannedProduct
-from jwst_dask.core.prepare import StateStore
+from jwst_dask.core.prepare import StateStore, flat_meta
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class _Work:
         self.waiting: dict[int, int] = {}
         self.exposures: dict[int, tuple[Job, ExposurePlan]] = {e.index: (job, e) for job in plan.jobs for e in job.exposures}
         self.failed: set[int] = set()
-        self.white: dict[int, list[tuple[int, np.ndarray]]] = {}
+        self.white: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
 
     def allocate(self, store: StateStore) -> list[BlockTask]:
         """Temporary files for everything to be made, and the tasks that fill them."""
@@ -148,7 +148,8 @@ class _Work:
             return
         self.result.receipts.append(receipt)
         if "white_light" in receipt.tables:
-            self.white.setdefault(receipt.exposure, []).append((receipt.start, receipt.tables["white_light"]))
+            sums, times = receipt.tables["white_light"], receipt.tables["white_light_times"]
+            self.white.setdefault(receipt.exposure, []).append((receipt.start, sums, times))
         self.waiting[receipt.exposure] -= 1
         if self.waiting[receipt.exposure] == 0 and receipt.exposure not in self.failed:
             for planned in exposure.pending():
@@ -195,17 +196,18 @@ class _Work:
 
     def _catalogue(self, job: Job, planned: PlannedProduct) -> None:
         """Write the white-light catalogue from the blocks' sums."""
-        from jwst_dask.steps.stage3.white_light import write_catalogue
+        from jwst_dask.steps.stage3.white_light import parts_of
 
         parts = []
         for exposure in self._extracted(job):
-            sums = [rows for _, rows in sorted(self.white.get(exposure.index, []), key=lambda piece: piece[0])]
-            parts.append((exposure.draft, next(s.state for s in exposure.stages if s.step.alias == "white_light"), np.concatenate(sums)))
-        step = next(s.step for s in job.exposures[0].stages if s.step.alias == "white_light")
+            pieces = sorted(self.white.get(exposure.index, []), key=lambda piece: piece[0])
+            sums, times = np.concatenate([p[1] for p in pieces]), np.concatenate([p[2] for p in pieces])
+            parts.append(parts_of(exposure.draft.spectra, sums, times))
+        step: Any = next(s.step for s in job.exposures[0].stages if s.step.alias == "white_light")
         temporary = planned.final.with_name(f".{planned.final.name}.{self.opts.run_id}.part")
-        if write_catalogue(step, parts, temporary):
-            os.replace(temporary, planned.final)
-            self._note(planned)
+        step.write(step.finish(parts, flat_meta(job.exposures[0].draft.model)), temporary)
+        os.replace(temporary, planned.final)
+        self._note(planned)
 
     def discard(self) -> None:
         """Remove what is left under temporary names."""

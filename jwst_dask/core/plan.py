@@ -86,7 +86,7 @@ class ExposurePlan:
         if table and level3 is not None and level3.layout is not None:
             writes.append(Write(str(level3.temporary), level3.after - skip, (), level3.layout.regions[("EXTRACT1D", ver)]))
         halo = max((stage.halo(self.draft.nints) for stage in links[skip:last]), default=0)
-        keep = ("white_light",) if table else ()
+        keep = ("white_light", "white_light_times") if table else ()
         return [
             BlockTask(f"{self.name}[{a}:{b}]", self.index, source, a, b, min(halo, self.draft.nints), chain, tuple(writes), keep)
             for a, b in self.chunks.bounds
