@@ -53,7 +53,8 @@ def split(nints: int, bytes_per_integration: int, limit: int, halo: int = 0, int
     """
     if nints <= 0:
         return ChunkPlan((), bytes_per_integration, halo)
-    halo = min(halo, nints)
+    if halo >= nints:  # every block would need the whole exposure: one block
+        return ChunkPlan(((0, nints),), bytes_per_integration, nints)
     if integrations is None:
         fit = limit // max(1, bytes_per_integration) - 2 * halo
         integrations = max(1, fit, min(halo, nints))

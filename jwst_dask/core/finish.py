@@ -17,7 +17,7 @@ import numpy as np
 from jwst_dask.core import execute, ledger
 from jwst_dask.core.blocks import BlockTask, Receipt
 from jwst_dask.core.config import setting
-from jwst_dask.core.errors import InputError, JwstDaskError
+from jwst_dask.core.errors import JwstDaskError
 from jwst_dask.core.plan import ExposurePlan, Job, Plan, PlannedProduct
 from jwst_dask.core.prepare import StateStore, flat_meta
 
@@ -153,7 +153,7 @@ class _Work:
         self.waiting[receipt.exposure] -= 1
         if self.waiting[receipt.exposure] == 0 and receipt.exposure not in self.failed:
             for planned in exposure.pending():
-                self._finish(planned, exposure)
+                self._finish(planned)
 
     def _fail(self, job: Job, exposure: ExposurePlan, receipt: Receipt) -> None:
         if self.opts.on_error != "skip":
@@ -163,13 +163,11 @@ class _Work:
             job.failures.append(receipt.error)
         self.failed.add(exposure.index)
 
-    def _finish(self, planned: PlannedProduct, exposure: ExposurePlan | None = None) -> None:
+    def _finish(self, planned: PlannedProduct) -> None:
         from jwst_dask.io.layout import finish
 
         finish(str(planned.temporary), planned.final, checksum=bool(setting("fits.checksum", self.opts.checksum)), fsync=bool(setting("fits.fsync")))
         self._note(planned)
-        for suffix, model in (exposure.draft.extras.items() if exposure is not None else ()):
-            save_extra(model, planned.final, suffix, self.opts)
 
     def _note(self, planned: PlannedProduct) -> None:
         planned.done, planned.temporary = True, None
@@ -215,22 +213,6 @@ class _Work:
             for planned in job.products():
                 if planned.temporary is not None:
                     planned.temporary.unlink(missing_ok=True)
-
-
-def save_extra(model: Any, beside: Path, suffix: str, opts: Any) -> Path:
-    """Save a side product (for example ``interpolatedflat``) as it is, temporary name first."""
-    from jwst_dask.io.names import product_name
-
-    final = beside.with_name(product_name(beside.name, suffix))
-    temporary = final.with_name(f".{final.stem}.{opts.run_id}.fits")
-    model.meta.filename = final.name
-    try:
-        model.save(str(temporary))
-        os.replace(temporary, final)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{final.name}: cannot be written: {error}") from error
-    return final
 
 
 def _manifest(plan: Plan, text: str, opts: Any, result: Result) -> None:

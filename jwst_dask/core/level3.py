@@ -52,7 +52,7 @@ def _layout(job: Job, extracted: list[Any], request: Request, final: Any, opts: 
     from jwst_dask.io.layout import plan_layout
     from jwst_dask.steps.stage3.level3 import combine
 
-    model = combine([e.draft for e in extracted], {"asn_pool": request.pool}, request.table or "none")
+    model = combine([e.draft for e in job.exposures], {"asn_pool": request.pool}, request.table or "none")
     model.meta.filename = final.name
     stamp(model, extracted[0].stages)
     return plan_layout(model, {("EXTRACT1D", i + 1): e.draft.nints for i, e in enumerate(extracted)})

@@ -23,19 +23,19 @@ class Product:
         Written from the spectral tables rather than from the image arrays.
     level3 : bool
         One file for all exposures of an association, named after its product.
-    asn_id : bool
-        The association's id goes into the file name.
     needs : str
         Step that must have completed for the product to be written.
+    extra : str
+        A side product of a step: the entry of ``draft.extras`` that it is written from.
     """
 
     suffix: str
     suffix_ints: str
     spectra: bool = False
     level3: bool = False
-    asn_id: bool = False
     needs: str = ""
     extension: str = ".fits"
+    extra: str = ""
 
     def named(self, cube: bool) -> str:
         """The suffix for an exposure."""

@@ -30,6 +30,8 @@ class PlannedProduct:
         Ledger key: digest of everything its content depends on.
     done : bool
         The ledger says it is there and current.
+    arrays : mapping
+        Extension -> block array that fills it.
     """
 
     product: Product
@@ -39,7 +41,7 @@ class PlannedProduct:
     key: str
     done: bool = False
     temporary: Path | None = None
-    model: Any = None
+    arrays: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -94,16 +96,15 @@ class ExposurePlan:
 
     def _start(self, before: int) -> PlannedProduct | None:
         """The latest finished image product that everything still to be made comes after."""
-        usable = [p for p in self.products if p.done and not p.product.spectra and p.product.extension == ".fits" and p.after <= before and p.after > 0]
+        usable = [p for p in self.products if p.done and not p.product.spectra and not p.product.extra and p.product.extension == ".fits" and p.after <= before and p.after > 0]
         return max(usable, key=lambda p: p.after, default=None)
 
 
 def _places(planned: PlannedProduct) -> tuple[tuple[tuple[str, Any], ...], Any]:
     regions: Mapping[tuple[str, int], Any] = planned.layout.regions
     if planned.product.spectra:
-        return (), regions[("EXTRACT1D", 1)]
-    names = {name.upper(): name for name in CUBES}
-    return tuple((names[hdu], region) for (hdu, _), region in regions.items() if hdu in names), None
+        return (), next(region for (hdu, _), region in regions.items() if hdu == "EXTRACT1D")
+    return tuple((planned.arrays[hdu], region) for (hdu, _), region in regions.items() if hdu in planned.arrays), None
 
 
 @dataclass

@@ -116,6 +116,7 @@ def prepare(
         From a step; the message is prefixed with the file and the step.
     """
     stages: list[Stage] = []
+    seen: set[str] = set()
     for item in order:
         if isinstance(item, Product):
             if on_product is not None and _wanted(item, stages):
@@ -126,10 +127,23 @@ def prepare(
         stages.append(stage)
         if item not in unrecorded:
             _record(draft, stage, provenance)
-        if stage.runs and stage.step.save_results and on_product is not None:
-            suffix = stage.step.suffix or item
-            on_product(Product(suffix, suffix, spectra=draft.spectra is not None and item == "extract_1d"), draft, stages)
+        for product in _asked_for(stage, draft, seen) if on_product is not None else ():
+            on_product(product, draft, stages)
     return stages
+
+
+def _asked_for(stage: Stage, draft: Draft, seen: set[str]) -> list[Product]:
+    """Products that a step's parameters ask for: its result, and its side products."""
+    out = []
+    if stage.status == "COMPLETE" and stage.step.save_results and stage.step.alias != "white_light":
+        suffix = stage.step.suffix or stage.step.alias
+        if stage.step.alias != "extract_1d":  # its result is a product of the pipelines anyway
+            out.append(Product(suffix, suffix))
+    for name in draft.extras:
+        if name not in seen:
+            seen.add(name)
+            out.append(Product(name, name, extra=name))
+    return out
 
 
 def _wanted(product: Product, stages: list[Stage]) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import jwst_dask
 from jwst_dask.core import chunks, execute, ledger, prepare
 from jwst_dask.core.config import setting
@@ -232,22 +234,37 @@ class _Planner:
         from jwst_dask.io.layout import plan_layout
 
         final = self.opts.output_dir / self._name(product, draft)
-        model = draft.spectra if product.spectra else draft.model
+        model = draft.extras[product.extra] if product.extra else draft.spectra if product.spectra else draft.model
         model.meta.filename = final.name
         key = ledger.product_key(self.inputs, [ledger.stage_record(s) for s in stages],
                                  {"version": jwst_dask.__version__, "pipeline": self.pipeline.alias, "product": final.name})  # fmt: skip
         stamp(model, stages)
-        rows = {("EXTRACT1D", 1): draft.nints} if product.spectra else {name.upper(): draft.nints for name in CUBES}
-        layout = plan_layout(model, rows if draft.is_cube else {})
+        rows = _spectral(draft) if product.spectra else _planes(model, draft)
+        layout = plan_layout(model, rows)
         after = sum(stage.runs for stage in stages)
         done = self.opts.resume and self.book.is_current(final, key)
-        self.products.append(PlannedProduct(product, final, layout, after, key, done))
+        filled = not product.extra or product.extra in stages[-1].step.side_products
+        arrays = ({"SCI": product.extra} if product.extra else {name.upper(): name for name in CUBES}) if filled else {}
+        self.products.append(PlannedProduct(product, final, layout, after, key, done, arrays=arrays))
 
     def _name(self, product: Product, draft: Draft) -> str:
         from jwst_dask.io.names import product_name
 
         base = self.request.name if self.pipeline.level == 2 else os.path.basename(draft.path)
-        return product_name(base, product.named(draft.is_cube), asn_id=self.request.asn_id if product.asn_id else None, extension=product.extension)
+        asn_id = self.request.asn_id if self.pipeline.level == 3 else None
+        return product_name(base, product.named(draft.is_cube), asn_id=asn_id, extension=product.extension)
+
+
+def _planes(model: Any, draft: Draft) -> dict[str, int]:
+    """Planes of each image array of a product that blocks fill: one per integration, or the one image."""
+    named = {"SCI": "data", "ERR": "err", "DQ": "dq", "VAR_POISSON": "var_poisson", "VAR_RNOISE": "var_rnoise", "VAR_FLAT": "var_flat"}
+    wanted = np.ndim(model.instance.get("data"))
+    return {hdu: draft.nints for hdu, name in named.items() if np.ndim(model.instance.get(name)) == wanted and (wanted == 3 or not draft.is_cube)}
+
+
+def _spectral(draft: Draft) -> dict[tuple[str, int], int]:
+    """Rows of the spectral table: integrations, or for a single image its wavelengths."""
+    return {("EXTRACT1D", 1): draft.nints if draft.is_cube else len(draft.spectra.spec[0].spec_table)}
 
 
 def _must_be_series(draft: Draft) -> None:

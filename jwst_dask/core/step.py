@@ -124,6 +124,8 @@ class Step:
     """Integrations that `run` must see on each side of its block."""
     reads: ClassVar[tuple[str, ...]] = ("sci", "err", "dq", "var_poisson", "var_rnoise", "var_flat")
     writes: ClassVar[tuple[str, ...]] = ()
+    side_products: ClassVar[tuple[str, ...]] = ()
+    """Entries of ``draft.extras`` whose SCI array the blocks fill from ``block.arrays`` under the same name."""
 
     skip: bool = param(False, "Skip this step")
     save_results: bool = param(False, "Save the result of this step")

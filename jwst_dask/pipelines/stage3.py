@@ -6,7 +6,7 @@ from jwst_dask.core.pipeline import Pipeline, Product
 
 SPECTROSCOPY = (
     "outlier_detection",
-    Product("crf", "crfints", asn_id=True, needs="outlier_detection"),
+    Product("crf", "crfints", needs="outlier_detection"),
     "adaptive_trace_model",
     "pixel_replace",
     "extract_1d",
