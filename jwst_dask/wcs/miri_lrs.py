@@ -57,10 +57,9 @@ def slitless(model: Any) -> Recipe:
     xstart, ystart, xsize = needed(model, "subarray.xstart", "subarray.ystart", "subarray.xsize")
     if (xstart, ystart) == (1, 1):
         raise InputError(f"slitless LRS exposures are taken with SLITLESSPRISM; {model.meta.filename} is {subarray.name}, at pixel (1, 1)")
-    setting = Setting(
-        xstart, ystart, xsize, model.meta.wcsinfo.velosys,
-        *needed(model, *(f"wcsinfo.{name}" for name in pointing)), model.meta.velocity_aberration.scale_factor,
-    )  # fmt: skip
+    values = dict(zip(pointing, needed(model, *(f"wcsinfo.{name}" for name in pointing))))
+    scale = model.meta.velocity_aberration.scale_factor
+    setting = Setting(xstart, ystart, xsize, model.meta.wcsinfo.velosys, **values, va_scale=scale)
     return Recipe(astuple(setting), lambda refs: Geometry(_assemble(setting, refs)))
 
 

@@ -56,7 +56,9 @@ RULES: tuple[Rule, ...] = (
     Rule("a background target", lambda f: f.background, lambda f: EXTENDED),
     Rule("a time series", lambda f: f.time_series, lambda f: POINT),
     Rule("the proposal", lambda f: f.proposal in (POINT, EXTENDED), lambda f: str(f.proposal)),
-    Rule("a dither pattern for point sources", lambda f: "NOD" in (f.pattern or "") or "POINT-SOURCE" in (f.pattern or ""), lambda f: POINT),
+    Rule(
+        "a dither pattern for point sources", lambda f: "NOD" in (f.pattern or "") or "POINT-SOURCE" in (f.pattern or ""), lambda f: POINT
+    ),
     Rule("the default", lambda f: True, lambda f: DEFAULT_TYPE.get(f.exp_type, POINT)),
 )
 """The first rule that holds decides."""

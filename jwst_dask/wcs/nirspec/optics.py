@@ -101,7 +101,7 @@ def _without_history(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tilt(sensor: Mapping[str, Any], reading: float) -> float:
     model = sensor["tilt_model"]
-    return 0.5 * (model(reading) - model(sensor["zeroreadings"][0])) / 3600.0
+    return float(0.5 * (model(reading) - model(sensor["zeroreadings"][0])) / 3600.0)
 
 
 def detector_to_sca(setting: Setting) -> Any:
@@ -156,7 +156,11 @@ def dispersed_angles(setting: Setting, grating: Disperser, order: int) -> Any:
     if not setting.prism:
         # The sign of the first cosine differs between gwcs and the instrument model.
         flip = Identity(1) & Scale(-1) & Identity(1)
-        return Mapping((0, 1, 2), n_inputs=4) | flip | AnglesFromGratingEquation3D(grating.tree["groovedensity"], order, name="alpha_from_greq")
+        return (
+            Mapping((0, 1, 2), n_inputs=4)
+            | flip
+            | AnglesFromGratingEquation3D(grating.tree["groovedensity"], order, name="alpha_from_greq")
+        )
     glass = grating.tree
     terms = (glass[name] for name in ("angle", "kcoef", "lcoef", "tcoef", "tref", "pref"))
     return Snell(*terms, _temperature(setting), glass["pref"], name="snell_law")
@@ -176,7 +180,7 @@ def dispersed_wavelength(setting: Setting, grating: Disperser, order: int) -> An
         PRISM_TABLE, _temperature(setting), glass["tref"], glass["pref"], glass["pref"],
         list(glass["kcoef"]), list(glass["lcoef"]), list(glass["tcoef"]),
     )  # fmt: skip
-    table = Tabular1D(points=(index[::-1],), lookup_table=PRISM_TABLE[::-1], bounds_error=False)
+    table = Tabular1D(points=(index[::-1].copy(),), lookup_table=PRISM_TABLE[::-1].copy(), bounds_error=False)
     return RefractionIndexFromPrism(glass["angle"], name="n_prism") | table
 
 

@@ -42,5 +42,6 @@ def _setting(model: Any) -> Setting:
 
 
 def _pointing(model: Any) -> slits.Pointing:
-    values = needed(model, *(f"wcsinfo.{name}" for name in ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref")))
-    return slits.Pointing(*values, model.meta.velocity_aberration.scale_factor)
+    names = ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref")
+    values = dict(zip(names, needed(model, *(f"wcsinfo.{name}" for name in names))))
+    return slits.Pointing(**values, va_scale=model.meta.velocity_aberration.scale_factor)
