@@ -5,6 +5,7 @@ Everything is made from the seed by our own simplified models of the instruments
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +43,7 @@ def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints
     depth : float
         Area of the planet over that of the star.
     grating, detectors : str, tuple of str
-        For ``bots_grating``.
+        For ``bots_grating``; two detectors get a tso3 association each, and a joint one.
     rate : bool
         Write the mean as a 2-D ``*_rate.fits`` in place of segments.
     noise : float
@@ -67,20 +68,22 @@ def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints
     folder.mkdir(parents=True, exist_ok=True)
     setups = _setups(mode, folder / "crds", shape, grating, detectors)
     names: list[str] = []
-    level2: list[str] = []
-    level3: list[str] = []
+    second: list[str] = []
+    third: list[str] = []
     for setup in setups:
         total = nsegments * nints
-        series = exposures.Series(START, np.ones(total), nsegments, nints, seed, noise)
-        mid = exposures.times(setup, series)[:, 1]
+        blank = exposures.Series(START, np.ones(total), nsegments, nints, seed, noise)
+        mid = exposures.times(setup, blank)[:, 1]
         length = total * setup.cadence / 86400
-        curve = scene.transit(mid, START + 0.5 * length, IN_TRANSIT * length, depth)
-        series = exposures.Series(START, curve, nsegments, nints, seed, noise)
+        series = dataclasses.replace(blank, light_curve=scene.transit(mid, START + 0.5 * length, IN_TRANSIT * length, depth))
         written = [exposures.rate(folder, setup, series)] if rate else [exposures.segment(folder, setup, series, k + 1) for k in range(nsegments)]
-        second, third = exposures.associations(folder, setup, written, not rate)
-        names, level2, level3 = names + written, level2 + second, level3 + ([third] if third else [])
-    setup = setups[0]
-    truth = Truth(mode, str(folder), mid, curve, float(depth), setup.wavelength, setup.flux, np.array(names), np.array(level2), np.array(level3, dtype=str))
+        second += exposures.level2(folder, setup, written)
+        third += [] if rate else [exposures.level3(folder, setup, setup.product, written)]
+        names += written
+    if len(setups) > 1 and not rate:
+        third.append(exposures.level3(folder, setup, setup.product.rsplit("-", 1)[0], names))
+    truth = Truth(mode, str(folder), mid, series.light_curve, float(depth), setups[0].wavelength, setups[0].flux, np.array(names), np.array(second),
+                  np.array(third, dtype=str))  # fmt: skip
     truth.save()
     return truth
 

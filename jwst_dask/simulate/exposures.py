@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jwst_dask.simulate.setup import Setup
+from jwst_dask.simulate.shelf import freeze
 
 DO_NOT_USE, JUMP_DET, HOT, REFERENCE_PIXEL = 1, 4, 2**11, 2**31
 CUBES = ("SCI", "ERR", "DQ", "VAR_POISSON", "VAR_RNOISE")
@@ -86,23 +87,28 @@ def rate(folder: str | os.PathLike[str], setup: Setup, series: Series) -> str:
     model = dm.ImageModel(data=(sums["SCI"] / total).astype("f4"), dq=flags)
     model.var_poisson, model.var_rnoise = ((sums[key] / total**2).astype("f4") for key in ("VAR_POISSON", "VAR_RNOISE"))
     model.err = np.sqrt(model.var_poisson + model.var_rnoise)
-    _fill(model, _header(setup, series) | {"filename": name})
+    head = _header(setup, series) | {"filename": name}
+    _fill(model, head)
     _save(model, Path(folder) / name)
+    freeze(Path(folder) / name, head["observation.date_beg"])
     return name
 
 
-def associations(folder: str | os.PathLike[str], setup: Setup, names: list[str], level3: bool) -> tuple[list[str], str]:
-    """Write a spec2 association for each exposure, and one for tso3; returns their names (the latter ``""`` if not wanted)."""
-    second = []
+def level2(folder: str | os.PathLike[str], setup: Setup, names: list[str]) -> list[str]:
+    """Write a spec2 association for each exposure; returns their names."""
+    made = []
     for name in names:
         product = name.rsplit("_", 1)[0]
-        second.append(f"{product}_spec2_asn.json")
-        _association(Path(folder) / second[-1], "spec2", setup.rule2, setup.program, product, [name])
-    third = f"{setup.product}_tso3_asn.json" if level3 else ""
-    if third:
-        members = [name.replace("_rateints", "_calints") for name in names]
-        _association(Path(folder) / third, "tso3", "Asn_Lv3TSO", setup.program, setup.product, members)
-    return second, third
+        made.append(f"{product}_spec2_asn.json")
+        _association(Path(folder) / made[-1], "spec2", setup.rule2, setup.program, product, [name])
+    return made
+
+
+def level3(folder: str | os.PathLike[str], setup: Setup, product: str, names: list[str]) -> str:
+    """Write a tso3 association of what spec2 will make of some segments; returns its name."""
+    members = [name.replace("_rateints", "_calints") for name in names]
+    _association(Path(folder) / f"{product}_tso3_asn.json", "tso3", "Asn_Lv3TSO", setup.program, product, members)
+    return f"{product}_tso3_asn.json"
 
 
 def _association(path: Path, kind: str, rule: str, program: str, product: str, members: list[str]) -> None:
@@ -162,6 +168,7 @@ def _lay_out(path: Path, setup: Setup, head: dict[str, Any], when: np.ndarray, f
     _fill(model, head)
     sample = path.with_name(f"part-{path.name}")
     _save(model, sample)
+    freeze(sample, head["observation.date_beg"])
     raw = sample.read_bytes()
     with fits.open(sample) as file:
         parts = [(hdu.name, hdu.fileinfo()) for hdu in file]
@@ -180,7 +187,24 @@ def _lay_out(path: Path, setup: Setup, head: dict[str, Any], when: np.ndarray, f
                 header = _edited(header, NAXIS1=len(data), TFORM1=f"{len(data)}B")
                 data = data.ljust(_padded(len(data)), b"\0")
             out.write(header + data)
+    _rehash(path)
     return places
+
+
+def _rehash(path: Path) -> None:
+    """Put the digest of the final headers into the ASDF extension, so that opening the file trusts its tree."""
+    from astropy.io import fits
+    from stdatamodels.fits_support import fits_hash
+
+    with fits.open(path) as file:
+        digest, at, span = fits_hash(file).encode(), file["ASDF"].fileinfo()["datLoc"], file["ASDF"].fileinfo()["datSpan"]
+    with open(path, "r+b") as out:
+        out.seek(at)
+        text = out.read(span)
+        place = text.find(b"_fits_hash: ")
+        if place >= 0:
+            out.seek(at + place + len(b"_fits_hash: "))
+            out.write(digest)
 
 
 def _padded(size: int) -> int:

@@ -29,7 +29,7 @@ class Truth:
     wavelength, flux : ndarray
         float64[n], um and Jy, outside the transit.
     exposures, level2, level3 : ndarray of str
-        File names of the exposures, of the associations for spec2 (one an exposure) and tso3 (one a detector, or empty).
+        File names of the exposures, of the associations for spec2 (one an exposure) and tso3 (one a detector, then a joint one; none for 2-D images).
     """
 
     mode: str
@@ -46,7 +46,7 @@ class Truth:
     def save(self) -> Path:
         """Write ``truth.npz`` into the folder."""
         path = Path(self.folder) / NAME
-        np.savez(path, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})
+        np.savez(path, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "folder"})
         return path
 
     @classmethod
