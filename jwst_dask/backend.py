@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
+import jwst_dask.accessor  # noqa: F401  registers ds.jwst
 from jwst_dask.core.errors import InputError
 from jwst_dask.data import lazy, schema
 from jwst_dask.io import names
 from jwst_dask.io.fits import FitsFile, scan
 
 
-class JwstBackendEntrypoint(BackendEntrypoint):
+class JwstBackendEntrypoint(BackendEntrypoint):  # type: ignore[misc]
     """Open JWST products with ``xr.open_dataset(path, engine="jwst")`` and ``xr.open_datatree``.
 
     Headers (and the small tables of times) are read on opening; pixels are read by byte range when they are computed, one range
@@ -27,7 +28,8 @@ class JwstBackendEntrypoint(BackendEntrypoint):
     supports_groups: ClassVar[bool] = True
     open_dataset_parameters: ClassVar[tuple[str, ...]] = ("filename_or_obj", "drop_variables", "group")
 
-    def open_dataset(self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None, group: str | None = None) -> xr.Dataset:
+    def open_dataset(self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None,
+                     group: str | None = None) -> xr.Dataset:  # fmt: skip
         """One exposure, spectrum, or (with `group`) one slit of a multi-slit product.
 
         Raises
@@ -42,7 +44,8 @@ class JwstBackendEntrypoint(BackendEntrypoint):
         """Every slit of a product as a child of a root that holds attributes only."""
         return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, **kwargs))
 
-    def open_groups_as_dict(self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None, **kwargs: Any) -> dict[str, xr.Dataset]:
+    def open_groups_as_dict(self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None,
+                            **kwargs: Any) -> dict[str, xr.Dataset]:  # fmt: skip
         """Datasets by path in the tree, the root included."""
         file = scan(_path(filename_or_obj))
         children = lazy.slits(file)
@@ -80,5 +83,6 @@ def _open(file: FitsFile, group: str | None) -> xr.Dataset:
             raise InputError(f"{file.path}: there is no slit {wanted}; the file has {', '.join(children)}")
         return lazy.slit(file, children[wanted])
     if lazy.is_multislit(file):
-        raise InputError(f"{file.path}: holds {len(children)} slits; open one with group={next(iter(children))!r}, or all with xr.open_datatree")
+        raise InputError(f"{file.path}: holds {len(children)} slits; open one with group={next(iter(children))!r}, "
+                         "or all with xr.open_datatree")  # fmt: skip
     return lazy.dataset(file)

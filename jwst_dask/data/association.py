@@ -16,18 +16,27 @@ from jwst_dask.io.fits import FitsFile, scan
 
 log = logging.getLogger(__name__)
 
-RULES: dict[str, str] = {
-    "Asn_Lv2CoronAsRate": "image2", "Asn_Lv2Image": "image2", "Asn_Lv2ImageNonScience": "image2", "Asn_Lv2ImageSpecial": "image2",
-    "Asn_Lv2ImageTSO": "tso-image2", "Asn_Lv2FGS": "image2", "Asn_Lv2Spec": "spec2", "Asn_Lv2SpecImprint": "spec2",
-    "Asn_Lv2SpecSpecial": "spec2", "Asn_Lv2SpecTSO": "tso-spec2", "Asn_Lv2MIRLRSFixedSlitNod": "spec2", "Asn_Lv2NRSLAMPImage": "image2", "Asn_MIRLRSTAConfirm": "spec2",
-    "Asn_Lv2NRSLAMPSpectral": "nrslamp-spec2", "Asn_Lv2WFSSNIS": "spec2", "Asn_Lv2WFSSNRC": "spec2", "Asn_Lv2WFSSMIR": "spec2",
-    "Asn_Lv2NRSMSA": "spec2", "Asn_Lv2NRSFSS": "spec2", "Asn_Lv2NRSIFUNod": "spec2", "Asn_Lv2WFSC": "image2", "Asn_Lv2WFSSParallel": "spec2",
-    "Asn_Lv3AMI": "ami3", "Asn_Lv3Image": "image3", "Asn_Lv3ImageBackground": "image3", "Asn_Lv3MIRCoron": "coron3", "Asn_Lv3MIRMRS": "spec3",
-    "Asn_Lv3MIRMRSBackground": "spec3", "Asn_Lv3NRCCoron": "coron3", "Asn_Lv3NRCCoronImage": "image3", "Asn_Lv3NRSFSS": "spec3",
-    "Asn_Lv3NRSIFU": "spec3", "Asn_Lv3NRSIFUBackground": "spec3", "Asn_Lv3SlitlessSpectral": "spec3", "Asn_Lv3SpecAux": "spec3",
-    "Asn_Lv3SpectralSource": "spec3", "Asn_Lv3SpectralTarget": "spec3", "Asn_Lv3TSO": "tso3", "Asn_Lv3WFSCMB": "wfs-image3",
-    "Asn_Lv3WFSSNRC": "spec3", "Asn_Lv3WFSSNIS": "spec3", "Asn_Lv3WFSSMIR": "spec3", "DMSLevel2bBase": "None", "DMS_Level3_Base": "None",
-}  # fmt: skip
+_RULES_OF_TYPE = {
+    "image2": ("Asn_Lv2CoronAsRate Asn_Lv2Image Asn_Lv2ImageNonScience Asn_Lv2ImageSpecial Asn_Lv2FGS Asn_Lv2NRSLAMPImage Asn_Lv2WFSC"),
+    "tso-image2": ("Asn_Lv2ImageTSO"),
+    "spec2": (
+        "Asn_Lv2Spec Asn_Lv2SpecImprint Asn_Lv2SpecSpecial Asn_Lv2MIRLRSFixedSlitNod Asn_MIRLRSTAConfirm Asn_Lv2WFSSNIS "
+        "Asn_Lv2WFSSNRC Asn_Lv2WFSSMIR Asn_Lv2NRSMSA Asn_Lv2NRSFSS Asn_Lv2NRSIFUNod Asn_Lv2WFSSParallel"
+    ),
+    "tso-spec2": ("Asn_Lv2SpecTSO"),
+    "nrslamp-spec2": ("Asn_Lv2NRSLAMPSpectral"),
+    "ami3": ("Asn_Lv3AMI"),
+    "image3": ("Asn_Lv3Image Asn_Lv3ImageBackground Asn_Lv3NRCCoronImage"),
+    "coron3": ("Asn_Lv3MIRCoron Asn_Lv3NRCCoron"),
+    "spec3": (
+        "Asn_Lv3MIRMRS Asn_Lv3MIRMRSBackground Asn_Lv3NRSFSS Asn_Lv3NRSIFU Asn_Lv3NRSIFUBackground Asn_Lv3SlitlessSpectral "
+        "Asn_Lv3SpecAux Asn_Lv3SpectralSource Asn_Lv3SpectralTarget Asn_Lv3WFSSNRC Asn_Lv3WFSSNIS Asn_Lv3WFSSMIR"
+    ),
+    "tso3": ("Asn_Lv3TSO"),
+    "wfs-image3": ("Asn_Lv3WFSCMB"),
+    "None": ("DMSLevel2bBase DMS_Level3_Base"),
+}
+RULES: dict[str, str] = {rule: kind for kind, rules in _RULES_OF_TYPE.items() for rule in rules.split()}
 """Names of the association rules -> ``asn_type``."""
 
 SERIES_TYPES = frozenset({"NRS_BRIGHTOBJ", "MIR_LRS-SLITLESS", "NIS_SOSS", "NRC_TSGRISM", "NRC_TSIMAGE"})
@@ -191,7 +200,8 @@ def from_list(paths: Iterable[str | os.PathLike[str]], product_name: str | None 
         raise InputError(f"{rule} is not an association rule; the rules are {', '.join(RULES)}")
     if product_name is None and rule is not None and "3" in rule:
         raise InputError(f"rule {rule} makes a level-3 association: give its product's name with --product-name")
-    members = [Member(f, kind, f if source.is_url(f) else os.path.abspath(f)) for f, kind in zip(files, exptypes or ["science"] * len(files))]
+    kinds = exptypes or ["science"] * len(files)
+    members = [Member(f, kind, f if source.is_url(f) else os.path.abspath(f)) for f, kind in zip(files, kinds)]
     if product_name is not None:
         products: tuple[Product, ...] = (Product(product_name, tuple(members)),)
     else:
@@ -312,7 +322,8 @@ def check_segments(files: Sequence[FitsFile]) -> dict[tuple[str, str], list[Segm
             if a.number == b.number or (a.first, a.last) == (b.first, b.last):
                 raise InputError(f"segment {b.number} of exposure {exposure} {detector} is there twice: {pair}")
             if b.first <= a.last:
-                raise InputError(f"integrations {b.first} to {min(a.last, b.last)} of exposure {exposure} {detector} are in two files: {pair}")
+                both = f"{b.first} to {min(a.last, b.last)}"
+                raise InputError(f"integrations {both} of exposure {exposure} {detector} are in two files: {pair}")
         _warn_missing(exposure, detector, group)
     return groups
 
@@ -322,4 +333,5 @@ def _warn_missing(exposure: str, detector: str, group: list[Segment]) -> None:
     last = max(*(one.total for one in group), *there) if len(group) > 1 else max(group[0].total, group[0].number)
     missing = sorted(set(range(1, last + 1)) - there)
     if missing:
-        log.warning("exposure %s %s: segment%s %s missing", exposure, detector, "s" if len(missing) > 1 else "", ", ".join(map(str, missing)))
+        numbers = ", ".join(map(str, missing))
+        log.warning("exposure %s %s: segment%s %s missing", exposure, detector, "s" if len(missing) > 1 else "", numbers)

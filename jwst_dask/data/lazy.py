@@ -21,7 +21,7 @@ PREFERRED = 16_000_000
 _DTYPES = {"dq": np.dtype("u4")}
 
 
-class ImageArray(BackendArray):
+class ImageArray(BackendArray):  # type: ignore[misc]
     """An image extension as an array that xarray indexes lazily (any type of number, given as float32 or, for DQ, uint32)."""
 
     def __init__(self, file: FitsFile, hdu: HDU, dtype: np.dtype[Any] | None = None) -> None:
@@ -36,13 +36,13 @@ class ImageArray(BackendArray):
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
         if len(self.shape) < 2:
-            return read_whole(self.file, self.name, self.ver)[key]
+            return np.asarray(read_whole(self.file, self.name, self.ver)[key])
         lead, (rows, cols) = key[:-2], key[-2:]
         (y0, y1, ky), (x0, x1, kx) = _span(rows, self.shape[-2]), _span(cols, self.shape[-1])
         n0, n1, kn = _span(lead[0], self.shape[0]) if lead else (None, None, None)
         values = read(self.file, self.name, self.ver, n0, n1, (y0, y1, x0, x1))
         values = values[((kn, *lead[1:]) if lead else ()) + (ky, kx)]
-        return values.astype(self.dtype, copy=False)
+        return np.asarray(values, self.dtype)
 
 
 def read_whole(file: FitsFile, name: str, ver: int) -> np.ndarray:
@@ -69,7 +69,7 @@ def _span(key: Any, length: int) -> tuple[int, int, Any]:
     return place, place + 1, 0
 
 
-class ColumnArray(BackendArray):
+class ColumnArray(BackendArray):  # type: ignore[misc]
     """One column of a table with a row for each integration; reads only that column's bytes."""
 
     def __init__(self, file: FitsFile, hdu: HDU, described: tuple[Column, ...], place: int) -> None:
@@ -90,7 +90,7 @@ class ColumnArray(BackendArray):
         with source.reader(self.file) as reader:
             for i in range(len(stored)):
                 reader.into(self.offset + (first + i) * self.row, stored[i : i + 1].view(np.uint8), self.name)
-        return decode(stored, (self.column,))[self.column.name][(inner, *key[1:])]
+        return np.asarray(decode(stored, (self.column,))[self.column.name][(inner, *key[1:])])
 
 
 def attributes(file: FitsFile, *extensions: tuple[str, int]) -> dict[str, Any]:
@@ -122,8 +122,8 @@ def slits(file: FitsFile) -> dict[str, int]:
     for hdu in file.hdus:
         if hdu.name == base:
             header = file.header(hdu.name, hdu.ver)
-            name = str(header.get("SLTNAME") or header.get("SOURCEID") or (f"order{header['SPORDER']}" if header.get("SPORDER") else "")).strip()
-            name = name.replace("/", "-") or f"slit{hdu.ver}"
+            order = f"order{header['SPORDER']}" if header.get("SPORDER") else f"slit{hdu.ver}"
+            name = str(header.get("SLTNAME") or header.get("SOURCEID") or order).strip().replace("/", "-")
             out[name if name not in out else f"{name}_{hdu.ver}"] = hdu.ver
     return out
 
@@ -158,7 +158,8 @@ def slit(file: FitsFile, ver: int) -> xr.Dataset:
 
 def concat(parts: list[xr.Dataset]) -> xr.Dataset:
     """Datasets of consecutive integrations as one; variables without integrations and attributes are those of the first."""
-    return xr.concat(parts, "integration", data_vars="minimal", coords="minimal", compat="override", join="override", combine_attrs="override")
+    return xr.concat(parts, "integration", data_vars="minimal", coords="minimal", compat="override", join="override",
+                     combine_attrs="override")  # fmt: skip
 
 
 _IMAGES = {"SCI": "sci", "ERR": "err", "DQ": "dq", "VAR_POISSON": "var_poisson", "VAR_RNOISE": "var_rnoise", "VAR_FLAT": "var_flat"}
@@ -214,7 +215,8 @@ def preferred(dims: tuple[str, ...], shape: tuple[int, ...], itemsize: int = 4) 
 def _times(file: FitsFile, nints: int) -> dict[str, Any]:
     """Coordinates on ``integration``: its number in the exposure (from 1) and its times."""
     first = int(file.header(0).get("INTSTART") or 1)
-    coords: dict[str, Any] = {"integration": ("integration", np.arange(first, first + nints), {"long_name": "integration number in the exposure"})}
+    about = {"long_name": "integration number in the exposure"}
+    coords: dict[str, Any] = {"integration": ("integration", np.arange(first, first + nints), about)}
     table = read_table(file, "INT_TIMES") if "INT_TIMES" in file else None
     if table is None or not len(table) or "integration_number" not in (table.dtype.names or ()):
         return coords
@@ -222,7 +224,7 @@ def _times(file: FitsFile, nints: int) -> dict[str, Any]:
         table = table[(table["integration_number"] >= first) & (table["integration_number"] < first + nints)]
     if len(table) != nints:
         return coords
-    coords["integration"] = ("integration", table["integration_number"].astype("i8"), coords["integration"][2])
+    coords["integration"] = ("integration", table["integration_number"].astype("i8"), about)
     for name, column in schema.TIMES.items():
         if column in (table.dtype.names or ()):
             coords[name] = ("integration", table[column].copy(), _time_attrs(name))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+import jwst_dask.accessor  # noqa: F401  registers ds.jwst
 from jwst_dask.backend import JwstBackendEntrypoint
 from jwst_dask.core.errors import InputError
 from jwst_dask.data import association, lazy
@@ -108,6 +109,8 @@ def _one(file: FitsFile, chunks: Any, options: dict[str, Any]) -> xr.Dataset:
 
 def _chunked(dataset: xr.Dataset, file: FitsFile, chunks: Any) -> xr.Dataset:
     """Each variable in chunks, named by the file and what is in it (equal names for equal content in every process)."""
+    from dask.base import tokenize
+
     out = {}
     for name, variable in dataset.variables.items():
         if name in dataset.coords:
@@ -116,15 +119,9 @@ def _chunked(dataset: xr.Dataset, file: FitsFile, chunks: Any) -> xr.Dataset:
         if isinstance(wanted, dict):
             wanted = {dim: n for dim, n in {**variable.encoding.get("preferred_chunks", {}), **wanted}.items() if dim in variable.dims}
         encoding = variable.encoding
-        out[name] = variable.chunk(wanted, name=f"{str(name)}-{_token(file, str(name), variable.encoding, wanted)}", inline_array=True)
+        out[name] = variable.chunk(wanted, name=f"{str(name)}-{tokenize(file, str(name), wanted)}", inline_array=True)
         out[name].encoding = encoding
     return dataset.assign(out)
-
-
-def _token(file: FitsFile, name: str, encoding: dict[str, Any], wanted: Any) -> str:
-    from dask.base import tokenize
-
-    return str(tokenize(file, name, wanted))
 
 
 def _in_order(files: list[FitsFile]) -> list[FitsFile]:
@@ -155,10 +152,11 @@ def _must_match(parts: list[xr.Dataset], files: list[FitsFile]) -> None:
 
 def _must_increase(dataset: xr.Dataset, files: list[FitsFile]) -> None:
     """Integration numbers and times of a series grow; a fault in one file is only reported, one between files is an error."""
-    from jwst_dask.data.schema import _check_integrations
+    from jwst_dask.data.schema import check_integrations
 
-    issues = _check_integrations(dataset) if "integration" in dataset.dims else []
+    issues = check_integrations(dataset) if "integration" in dataset.dims else []
     if issues and len(files) > 1:
-        raise InputError(f"the segments {', '.join(os.path.basename(f.path) for f in files)} do not follow each other: {'; '.join(map(str, issues))}")
+        names = ", ".join(os.path.basename(f.path) for f in files)
+        raise InputError(f"the segments {names} do not follow each other: {'; '.join(map(str, issues))}")
     for issue in issues:
         association.log.warning("%s: %s", os.path.basename(files[0].path), issue)

@@ -80,7 +80,8 @@ _FLUXES = {
 
 
 def _spectra(dims: tuple[str, ...]) -> dict[str, Variable]:
-    out = {name: Variable(dims, "float64", unit, name in ("flux", "flux_error"), text, "EXTRACT1D") for name, (unit, text) in _FLUXES.items()}
+    main = ("flux", "flux_error")
+    out = {name: Variable(dims, "float64", unit, name in main, text, "EXTRACT1D") for name, (unit, text) in _FLUXES.items()}
     return {**out, "dq": Variable(dims, "uint32", help="data quality flags", hdu="EXTRACT1D")}
 
 
@@ -170,7 +171,7 @@ def check(dataset: xr.Dataset, kind: str | None = None) -> list[Issue]:
     -------
     list of Issue
     """
-    kind = kind or dataset.encoding.get("kind") or _guess(dataset)
+    kind = kind or dataset.encoding.get("kind") or guess(dataset)
     if kind not in SCHEMAS:
         return [Issue("dataset", f"kind {kind!r} is not declared; declared are {', '.join(SCHEMAS)}")]
     issues = []
@@ -187,17 +188,19 @@ def check(dataset: xr.Dataset, kind: str | None = None) -> list[Issue]:
         unit = found.attrs.get("units", "")
         if declared.unit and unit and unit != declared.unit and not declared.unit.startswith("("):
             issues.append(Issue(name, f"is in {unit}, not {declared.unit}"))
-    return issues + _check_integrations(dataset)
+    return issues + check_integrations(dataset)
 
 
-def _guess(dataset: xr.Dataset) -> str:
+def guess(dataset: xr.Dataset) -> str:
+    """Kind of product that a dataset without a source looks like."""
     if "flux" in dataset:
         return "x1dints" if "integration" in dataset.dims else "x1d"
     stem = "cal" if "wavelength" in dataset.variables else "rate"
     return stem + ("ints" if "integration" in dataset.dims else "")
 
 
-def _check_integrations(dataset: xr.Dataset) -> list[Issue]:
+def check_integrations(dataset: xr.Dataset) -> list[Issue]:
+    """Integration numbers and times that do not increase."""
     issues = []
     for name in ("integration", *TIMES):
         values: Any = dataset.coords[name].values if name in dataset.coords and dataset.coords[name].dims == ("integration",) else None

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from jwst_dask.core.errors import InputError
-from jwst_dask.io import asdf_text, layout
-from jwst_dask.io.fits import BLOCK, CARD, HDU, SLICE, scan
+from jwst_dask.io import asdf_text
+from jwst_dask.io.cards import BLOCK, CARD, SPARE, cards_of, header_hash, set_card
+from jwst_dask.io.fits import HDU, SLICE, scan
 
 
 def ones_sum(data: bytes | np.ndarray, total: int = 0) -> int:
@@ -52,14 +53,14 @@ def set_cards(path: str, cards: Mapping[tuple[str, int], Mapping[str, Any]]) -> 
         for (name, ver), values in cards.items():
             hdu = file.hdu(name, ver)
             raw = os.pread(out.fileno(), hdu.data_offset - hdu.header_offset, hdu.header_offset)
-            header = Header.fromstring(b"".join(layout._cards(raw)).decode("ascii"))
+            header = Header.fromstring(b"".join(cards_of(raw)).decode("ascii"))
             for keyword, value in values.items():
                 header[keyword] = value
             text = header.tostring(endcard=True, padding=True).encode("ascii")
             if len(text) > len(raw):
                 raise InputError(f"{path}: no room for {', '.join(values)} in the header of {name}")
             body = text.rstrip()[:-3]
-            blank = b" " * CARD * min(layout.SPARE, (len(raw) - len(body)) // CARD - 1)
+            blank = b" " * CARD * min(SPARE, (len(raw) - len(body)) // CARD - 1)
             os.pwrite(out.fileno(), (body.ljust(math.ceil(len(body) / CARD) * CARD) + blank + b"END").ljust(len(raw)), hdu.header_offset)
 
 
@@ -77,7 +78,7 @@ def add(path: str, rehash: bool = True) -> None:
     with open(path, "r+b", buffering=0) as out:
         headers = [_summed(out.fileno(), hdu) for hdu in file.hdus[:-1]]
         if rehash and last.name == "ASDF":
-            content, _ = asdf_text.replace_hash(os.pread(out.fileno(), last.nbytes, last.data_offset), layout.header_hash(headers))
+            content, _ = asdf_text.replace_hash(os.pread(out.fileno(), last.nbytes, last.data_offset), header_hash(headers))
             os.pwrite(out.fileno(), content, last.data_offset)
         _summed(out.fileno(), last)
 
@@ -88,8 +89,8 @@ def _summed(fd: int, hdu: HDU) -> bytes:
     for at in range(0, size, SLICE // BLOCK * BLOCK):
         total = ones_sum(os.pread(fd, min(SLICE // BLOCK * BLOCK, size - at), hdu.data_offset + at), total)
     header = os.pread(fd, hdu.data_offset - hdu.header_offset, hdu.header_offset)
-    header = layout._set(header, "DATASUM", f"'{str(total):<8}'")
-    header = layout._set(header, "CHECKSUM", f"'{'0' * 16}'")
-    header = layout._set(header, "CHECKSUM", f"'{encoded(ones_sum(header, total))}'")
+    header = set_card(header, "DATASUM", f"'{str(total):<8}'")
+    header = set_card(header, "CHECKSUM", f"'{'0' * 16}'")
+    header = set_card(header, "CHECKSUM", f"'{encoded(ones_sum(header, total))}'")
     os.pwrite(fd, header, hdu.header_offset)
     return header

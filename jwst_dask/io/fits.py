@@ -15,14 +15,13 @@ import numpy as np
 
 from jwst_dask.core.errors import InputError
 from jwst_dask.io import source
+from jwst_dask.io.cards import BLOCK, CARD
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
     from jwst_dask.data.exposure import Block
 
-BLOCK = 2880
-CARD = 80
 SLICE = 1 << 20
 """Bytes that are read and then swapped at a time: small enough to stay in a core's cache between the two."""
 
@@ -158,10 +157,10 @@ def scan(path: str | os.PathLike[str]) -> FitsFile:
     with source.reader(FitsFile(where, size, mtime, ())) as file:
         offset = 0
         while offset < file.size or not hdus:
-            cards, end = _header(file, where, offset, len(hdus))
+            cards, end = structure(file, where, offset, len(hdus))
             if cards is None:
                 break
-            hdu = _hdu(cards, offset, end)
+            hdu = describe(cards, offset, end)
             if end + hdu.nbytes > file.size:
                 raise InputError(f"{where}: truncated in extension {hdu.name},{hdu.ver}: {hdu.nbytes} bytes of data expected, "
                                  f"{max(file.size - end, 0)} present; copy or download the file again")  # fmt: skip
@@ -170,7 +169,7 @@ def scan(path: str | os.PathLike[str]) -> FitsFile:
     return FitsFile(where, size, mtime, tuple(hdus))
 
 
-def _header(file: source.Reader, where: str, offset: int, index: int) -> tuple[dict[str, str] | None, int]:
+def structure(file: source.Reader, where: str, offset: int, index: int) -> tuple[dict[str, str] | None, int]:
     """Structural cards of the header at `offset` as text by keyword, and where its data begin."""
     cards: dict[str, str] = {}
     at = offset
@@ -200,7 +199,9 @@ def _value(text: str) -> str:
     return text.split("/", 1)[0].strip()
 
 
-def _hdu(cards: dict[str, str], offset: int, data: int) -> HDU:
+def describe(cards: dict[str, str], offset: int, data: int) -> HDU:
+    """The extension whose header, with these structural cards, begins at `offset`, and whose data begin at `data`."""
+
     def number(key: str, default: int = 0) -> int:
         return int(cards.get(key, default))
 

@@ -8,7 +8,6 @@ the temporary file, `write_rows` may be called from any process in any order and
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import math
 import os
@@ -19,12 +18,10 @@ from typing import Any
 import numpy as np
 
 from jwst_dask.core.errors import InputError
-from jwst_dask.io import asdf_text, fits
-from jwst_dask.io.fits import BLOCK, CARD, HDU, SLICE
+from jwst_dask.io import asdf_text
+from jwst_dask.io.cards import BLOCK, SPARE, asdf_header, header_hash, set_card, with_spare
+from jwst_dask.io.fits import HDU, SLICE, describe, structure
 from jwst_dask.io.tables import Column, columns, encode, row_dtype
-
-SPARE = 4
-"""Blank cards at the end of each header, so that checksums and late keywords fit without moving data."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +103,12 @@ def plan_layout(model: Any, rows: Mapping[Any, int], spare: int = SPARE) -> Layo
     view, headers, hdu_data = raw.getbuffer(), [], []
     for hdu in hdus[:-1]:
         header = bytes(view[hdu.header_offset : hdu.data_offset])
-        headers.append(_with_spare(_resized(header, hdu, counts.get((hdu.name, hdu.ver))), spare))
+        headers.append(with_spare(_resized(header, hdu, counts.get((hdu.name, hdu.ver))), spare))
         hdu_data.append(view[hdu.data_offset : hdu.data_offset + hdu.nbytes])
     last = hdus[-1]
     content = asdf_text.compose(bytes(view[last.data_offset : last.data_offset + last.nbytes]), wcs, _asdf_rows(hdus, counts))
     content, _ = asdf_text.replace_hash(content, header_hash(headers))
-    headers.append(_with_spare(_asdf_header(bytes(view[last.header_offset : last.data_offset]), len(content)), spare))
+    headers.append(with_spare(asdf_header(bytes(view[last.header_offset : last.data_offset]), len(content)), spare))
     return _assemble(hdus, headers, [*hdu_data, content], counts)
 
 
@@ -122,12 +119,13 @@ def _asdf_rows(hdus: list[HDU], counts: Mapping[tuple[str, int], int]) -> dict[t
 
 def _hdus(raw: io.BytesIO) -> list[HDU]:
     view = raw.getbuffer()
-    reader, at, found = _Memory(view), 0, []
+    reader, at = _Memory(view), 0
+    found: list[HDU] = []
     while at < len(view):
-        cards, data = fits._header(reader, "layout", at, len(found))
+        cards, data = structure(reader, "layout", at, len(found))
         if cards is None:
             break
-        found.append(fits._hdu(cards, at, data))
+        found.append(describe(cards, at, data))
         at = data + math.ceil(found[-1].nbytes / BLOCK) * BLOCK
     if not found or found[-1].name != "ASDF":
         raise InputError("a product without an ASDF extension cannot be laid out")
@@ -173,45 +171,10 @@ def _region(hdu: HDU, header: bytes, offset: int, count: int) -> Region:
     return Region(offset, nbytes, count, hdu.dtype, hdu.native.kind == "u" and hdu.bzero != 0, shape, name=hdu.name)
 
 
-def header_hash(headers: list[bytes]) -> str:
-    """Hash by which `stdatamodels` recognises headers that its ASDF extension already describes."""
-    return hashlib.sha256(b"".join(headers)).hexdigest()
-
-
-def _cards(header: bytes) -> list[bytes]:
-    """Cards up to END, without trailing blank ones."""
-    cards = [header[i : i + CARD] for i in range(0, len(header), CARD)]
-    cards = cards[: cards.index(b"END".ljust(CARD))]
-    while cards and not cards[-1].strip():
-        cards.pop()
-    return cards
-
-
-def _block(cards: list[bytes]) -> bytes:
-    text = b"".join([*cards, b"END".ljust(CARD)])
-    return text.ljust(math.ceil(len(text) / BLOCK) * BLOCK)
-
-
-def _with_spare(header: bytes, spare: int) -> bytes:
-    return _block([*_cards(header), *([b" " * CARD] * spare)])
-
-
-def _set(header: bytes, keyword: str, value: str) -> bytes:
-    """Another value (as FITS text) in the card `keyword`, which exists; its comment stays."""
-    at = header.index(keyword.encode().ljust(8) + b"= ")
-    comment = header[at + 30 : at + CARD] if not value.startswith("'") else b""
-    card = f"{keyword:<8}= {value:>20}" if not value.startswith("'") else f"{keyword:<8}= {value:<20}"
-    return header[:at] + (card.encode() + comment).ljust(CARD)[:CARD] + header[at + CARD :]
-
-
 def _resized(header: bytes, hdu: HDU, count: int | None) -> bytes:
     if count is None or (hdu.kind == "image" and len(hdu.shape) <= 2):
         return header
-    return _set(header, "NAXIS2" if hdu.kind == "table" else f"NAXIS{len(hdu.shape)}", str(count))
-
-
-def _asdf_header(header: bytes, size: int) -> bytes:
-    return _set(_set(header, "NAXIS1", str(size)), "TFORM1", f"'{f'{size}B':<8}'")
+    return set_card(header, "NAXIS2" if hdu.kind == "table" else f"NAXIS{len(hdu.shape)}", str(count))
 
 
 def temporary(final: str | os.PathLike[str], run_id: str) -> str:
@@ -301,7 +264,7 @@ def write_rows(path: str | os.PathLike[str], region: Region, first_row: int, arr
         if region.columns:
             step = max(SLICE // region.row_nbytes, 1)
             for i in range(0, len(array), step):
-                _pwrite(fd, memoryview(encode(array[i : i + step], region.columns).view(np.uint8)), offset + i * region.row_nbytes)
+                _pwrite(fd, encode(array[i : i + step], region.columns).view(np.uint8).data, offset + i * region.row_nbytes)
         else:
             _write_image(fd, region, array, offset)
     except OSError as error:
@@ -319,7 +282,7 @@ def _write_image(fd: int, region: Region, array: np.ndarray, offset: int) -> Non
         for i in range(0, flat.size, step):
             part = flat[i : i + step]
             part = (part ^ native.type(1 << (8 * stored.itemsize - 1))) if region.unsigned else part
-            _pwrite(fd, memoryview(part.astype(native.newbyteorder(">")).view(np.uint8)), offset + i * stored.itemsize)
+            _pwrite(fd, part.astype(native.newbyteorder(">")).view(np.uint8).data, offset + i * stored.itemsize)
         return
     from jwst_dask.kernels.bytes import flip_swap32
 
@@ -328,7 +291,7 @@ def _write_image(fd: int, region: Region, array: np.ndarray, offset: int) -> Non
     for i in range(0, words.size, step):
         part = words[i : i + step]
         flip_swap32(part, buffer[: part.size], flip)
-        _pwrite(fd, memoryview(buffer[: part.size]).cast("B"), offset + i * 4)
+        _pwrite(fd, buffer[: part.size].view(np.uint8).data, offset + i * 4)
 
 
 def finish(unfinished: str | os.PathLike[str], final: str | os.PathLike[str], checksum: bool = False, fsync: bool = False,

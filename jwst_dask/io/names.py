@@ -14,9 +14,10 @@ PRODUCTS: dict[str, str] = {
     "c1d": "combined 1-D spectra", "s2d": "rectified 2-D spectra", "s3d": "spectral cube", "i2d": "rectified image",
     "whtlt": "white-light curve", "phot": "photometry per integration", "cat": "source catalogue", "segm": "segmentation map",
     "psfstack": "stacked PSFs", "psfalign": "aligned PSFs", "psfsub": "PSF-subtracted integrations", "ami": "fringe parameters",
-    "ami-oi": "fringe parameters (OIFITS)", "aminorm": "normalised fringe parameters", "aminorm-oi": "normalised fringe parameters (OIFITS)",
-    "wfscmb": "combined wavefront-sensing images", "mbsub": "master-background-subtracted spectra", "median": "median of an outlier search",
-    "blot": "median projected back", "snr": "signal-to-noise image", "interpolatedflat": "flat used on the fly", "esec": "WFSS exposure (e-/s)",
+    "ami-oi": "fringe parameters (OIFITS)", "aminorm": "normalised fringe parameters",
+    "aminorm-oi": "normalised fringe parameters (OIFITS)", "wfscmb": "combined wavefront-sensing images",
+    "mbsub": "master-background-subtracted spectra", "median": "median of an outlier search", "blot": "median projected back",
+    "snr": "signal-to-noise image", "interpolatedflat": "flat used on the fly", "esec": "WFSS exposure (e-/s)",
 }  # fmt: skip
 """Product suffix -> what it holds."""
 
@@ -38,7 +39,7 @@ SUFFIXES: frozenset[str] = frozenset(
 """Everything that counts as a suffix and is replaced by another."""
 
 _EXTENSION = re.compile(r"\.(fits(\.gz)?|asdf|ecsv|json)$", re.I)
-_SUFFIX = re.compile(rf"^(?P<root>.+?)(?P<separator>[_-])(?P<suffix>{'|'.join(sorted(map(re.escape, SUFFIXES), key=len, reverse=True))})$")
+_SUFFIX = re.compile(rf"^(?P<root>.+?)(?P<separator>[_-])(?P<suffix>{'|'.join(map(re.escape, sorted(SUFFIXES)))})$")
 _EXPOSURE = re.compile(
     r"^jw(?P<program>\d{5})(?P<observation>\d{3})(?P<visit>\d{3})_(?P<group>\d{2})(?P<sequence>\d)(?P<activity>\w{2})_(?P<exposure>\d{5})"
     r"(?:-seg(?P<segment>\d{3}))?_(?P<detector>[a-z0-9]+)(?:_(?P<rest>.+))?$"
@@ -66,8 +67,8 @@ def parse(name: str | os.PathLike[str]) -> ExposureName | None:
     if match is None:
         return None
     parts = match.groupdict()
-    return ExposureName(**{key: parts[key] for key in ("program", "observation", "visit", "group", "sequence", "activity", "exposure", "detector")},
-                        segment=int(parts["segment"] or 0))  # fmt: skip
+    words = ("program", "observation", "visit", "group", "sequence", "activity", "exposure", "detector")
+    return ExposureName(**{word: parts[word] for word in words}, segment=int(parts["segment"] or 0))
 
 
 def stem(name: str | os.PathLike[str]) -> str:

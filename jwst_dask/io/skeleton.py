@@ -11,8 +11,9 @@ import numpy as np
 
 from jwst_dask.core.errors import InputError
 from jwst_dask.data.exposure import CUBES
-from jwst_dask.io import asdf_text, layout, source
-from jwst_dask.io.fits import BLOCK, HDU, FitsFile, scan
+from jwst_dask.io import asdf_text, source
+from jwst_dask.io.cards import BLOCK, asdf_header, header_hash, set_card
+from jwst_dask.io.fits import HDU, FitsFile, scan
 
 PIXELS = frozenset(name.upper() for name in CUBES)
 """Extensions that hold pixels of the exposure, whatever their dimensions."""
@@ -74,7 +75,8 @@ def wcs_of(file: FitsFile, index: int = 0) -> Any:
 def _small(file: FitsFile) -> tuple[bytearray, list[asdf_text.Fragment], bool]:
     """The file with one integration of zeros, as bytes; the WCS objects taken out of it; whether its tree describes its headers."""
     headers, contents = [], []
-    raw, wcs = [], []
+    raw: list[bytes] = []
+    wcs: list[asdf_text.Fragment] = []
     with source.reader(file) as reader:
         for hdu in file.hdus:
             header = reader.read(hdu.header_offset, hdu.data_offset - hdu.header_offset)
@@ -85,7 +87,7 @@ def _small(file: FitsFile) -> tuple[bytearray, list[asdf_text.Fragment], bool]:
                 header, content = _one_row(header, hdu)
             elif hdu.name == "ASDF":
                 content, wcs = asdf_text.set_aside(reader.read(hdu.data_offset, hdu.nbytes))
-                header = layout._asdf_header(header, len(content))
+                header = asdf_header(header, len(content))
             elif hdu.compressed:
                 from jwst_dask.io.fits import read
 
@@ -111,10 +113,10 @@ def _is_cube(hdu: HDU, file: FitsFile) -> bool:
 
 def _one_row(header: bytes, hdu: HDU) -> tuple[bytes, bytes]:
     if hdu.kind == "table":
-        return layout._set(header, "NAXIS2", "1"), bytes(np.dtype(hdu.dtype).itemsize)
+        return set_card(header, "NAXIS2", "1"), bytes(np.dtype(hdu.dtype).itemsize)
     shape = (1, *hdu.shape[1:]) if len(hdu.shape) == 3 else hdu.shape
     if len(hdu.shape) == 3:
-        header = layout._set(header, "NAXIS3", "1")
+        header = set_card(header, "NAXIS3", "1")
     zeros = np.zeros(shape, hdu.dtype)
     if hdu.native.kind == "u" and hdu.bzero:
         zeros[...] = -int(hdu.bzero)
@@ -130,7 +132,8 @@ def _image_header(file: FitsFile, hdu: HDU) -> bytes:
         header = hdus[file.hdus.index(hdu)].header.copy()
     if hdu.bzero:
         header["BZERO"], header["BSCALE"] = int(hdu.bzero) if hdu.bzero == int(hdu.bzero) else hdu.bzero, hdu.bscale
-    return header.tostring(endcard=True, padding=True).encode("ascii")
+    text: bytes = header.tostring(endcard=True, padding=True).encode("ascii")
+    return text
 
 
 def _keep_hash(file: FitsFile, raw: list[bytes], headers: list[bytes], contents: list[bytes]) -> bool:
@@ -143,7 +146,7 @@ def _keep_hash(file: FitsFile, raw: list[bytes], headers: list[bytes], contents:
         return False
     rest = [i for i in range(len(raw)) if i != last[0]]
     stored = asdf_text.stored_hash(contents[last[0]])
-    if not stored or stored != layout.header_hash([raw[i] for i in rest]):
+    if not stored or stored != header_hash([raw[i] for i in rest]):
         return False
-    contents[last[0]], _ = asdf_text.replace_hash(contents[last[0]], layout.header_hash([headers[i] for i in rest]))
+    contents[last[0]], _ = asdf_text.replace_hash(contents[last[0]], header_hash([headers[i] for i in rest]))
     return True

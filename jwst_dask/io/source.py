@@ -104,7 +104,7 @@ class _Local:
         return os.pread(self.fd, n, offset)
 
     def into(self, offset: int, out: np.ndarray, what: str) -> None:
-        view = memoryview(out.view(np.uint8)).cast("B")
+        view = out.view(np.uint8).data
         done = 0
         while done < len(view):
             n = os.preadv(self.fd, [view[done:]], offset + done)

@@ -1,0 +1,50 @@
+"""FITS header text: cards replaced, resized and padded without touching what else stands in a header."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+BLOCK = 2880
+"""Bytes that headers and data are padded to."""
+CARD = 80
+SPARE = 4
+"""Blank cards at the end of each header of a product, so that checksums and late keywords fit without moving data."""
+
+
+def header_hash(headers: list[bytes]) -> str:
+    """Hash by which `stdatamodels` recognises headers that its ASDF extension already describes."""
+    return hashlib.sha256(b"".join(headers)).hexdigest()
+
+
+def cards_of(header: bytes) -> list[bytes]:
+    """Cards up to END, without trailing blank ones."""
+    cards = [header[i : i + CARD] for i in range(0, len(header), CARD)]
+    cards = cards[: cards.index(b"END".ljust(CARD))]
+    while cards and not cards[-1].strip():
+        cards.pop()
+    return cards
+
+
+def joined(cards: list[bytes]) -> bytes:
+    """A header of these cards."""
+    text = b"".join([*cards, b"END".ljust(CARD)])
+    return text.ljust(math.ceil(len(text) / BLOCK) * BLOCK)
+
+
+def with_spare(header: bytes, spare: int = SPARE) -> bytes:
+    """The header with this number of blank cards at its end."""
+    return joined([*cards_of(header), *([b" " * CARD] * spare)])
+
+
+def set_card(header: bytes, keyword: str, value: str) -> bytes:
+    """Another value (as FITS text) in the card `keyword`, which exists; the comment of a number stays."""
+    at = header.index(keyword.encode().ljust(8) + b"= ")
+    comment = header[at + 30 : at + CARD] if not value.startswith("'") else b""
+    card = f"{keyword:<8}= {value:>20}" if not value.startswith("'") else f"{keyword:<8}= {value:<20}"
+    return header[:at] + (card.encode() + comment).ljust(CARD)[:CARD] + header[at + CARD :]
+
+
+def asdf_header(header: bytes, size: int) -> bytes:
+    """Header of an ASDF extension whose content has another size."""
+    return set_card(set_card(header, "NAXIS1", str(size)), "TFORM1", f"'{f'{size}B':<8}'")
