@@ -24,12 +24,14 @@ def layers(pipeline: Pipeline, model: Any, params: Mapping[str, Any], pars_file:
     context : str
         CRDS context.
     """
-    from jwst_dask.refs import pars
-
     out: list[tuple[str, Mapping[str, Any]]] = []
     if os.environ.get("STPIPE_DISABLE_CRDS_STEPPARS", "").lower() not in ("true", "1", "yes"):
+        from jwst_dask.refs import pars
+
         out += [(source, _known(pipeline, values)) for source, values in pars.from_crds(pipeline.pars, pipeline.aliases(), model.get_crds_parameters(), context)]
     if pars_file:
+        from jwst_dask.refs import pars
+
         out.append((os.path.basename(pars_file), pars.read_pars(pars_file)))
     if params:
         out.append(("user", params))

@@ -71,6 +71,7 @@ class OutlierDetectionStep(BlockStep):
 
     alias: ClassVar[str] = "outlier_detection"
     cal_step: ClassVar[str] = "outlier_detection"
+    side_products: ClassVar[tuple[str, ...]] = ("median",)
     writes: ClassVar[tuple[str, ...]] = ("sci", "err", "dq", "var_poisson", "var_rnoise", "var_flat")
 
     weight_type: str = param("ivm", "Weights of resampled images", choices=("ivm", "exptime"))
