@@ -57,7 +57,7 @@ KINDS: dict[str, Kind] = {kind.reftype: kind for kind in (
     Kind("dflat", "NIRSpec detector flat", "NirspecFlatModel", ("wavelength", "y", "x"), "float32", "1"),
     Kind("photom", "flux calibration", "", ("wavelength",), "float32", "MJy or MJy/sr per DN/s"),
     Kind("area", "pixel area", "", (), "float32", "arcsec2"),
-    Kind("extract1d", "extraction apertures", "Extract1dImageModel", formats=("json", "fits", "asdf")),
+    Kind("extract1d", "extraction apertures", "", formats=("json", "fits", "asdf")),
     Kind("apcorr", "aperture correction", "", ("size", "wavelength"), "float32", "1", ("fits", "asdf")),
     Kind("psf", "profile across the trace", "SpecPsfModel", ("y", "x"), "float64", "1"),
     Kind("pastasoss", "SOSS traces by pupil wheel", "PastasossModel", formats=_TRANSFORM),
