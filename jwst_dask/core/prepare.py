@@ -22,6 +22,10 @@ from jwst_dask.data.exposure import Draft
 log = logging.getLogger(__name__)
 
 
+CRITICAL = ("assign_wcs",)
+"""Steps without which a pipeline makes no products of an exposure."""
+
+
 @dataclass
 class Stage:
     """One step of a chain after preparation.
@@ -127,6 +131,9 @@ def prepare(
         stages.append(stage)
         if item not in unrecorded:
             _record(draft, stage, provenance)
+        if item in CRITICAL and stage.status != "COMPLETE":
+            log.warning("%s: %s was skipped (%s): no products are made", os.path.basename(draft.path), item, stage.reason)
+            break
         for product in _asked_for(stage, draft, seen) if on_product is not None else ():
             on_product(product, draft, stages)
     return stages
