@@ -152,9 +152,9 @@ def _in_process(tasks: Sequence[BlockTask], done: Done, threads: int | None, sch
         if isinstance(result, Receipt):
             done(result)
 
-    # keys sort in the order of the tasks, so that exposures are finished one after the other;
+    # dask takes the last key first: number them so that exposures are finished one after the other;
     # the task is bound to the function: as an argument, dask would take it apart in search of collections
-    work = [dask.delayed(partial(guarded, task), traverse=False, pure=False)(dask_key_name=f"block-{i:06d}") for i, task in enumerate(tasks)]
+    work = [dask.delayed(partial(guarded, task), traverse=False, pure=False)(dask_key_name=f"block-{len(tasks) - i:06d}") for i, task in enumerate(tasks)]
     with Callback(posttask=posttask):
         if scheduler in ("sync", "synchronous"):
             dask.compute(*work, scheduler="sync")
