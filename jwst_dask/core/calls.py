@@ -136,11 +136,33 @@ def apply(dataset: Any, order: tuple[str | Product, ...], steps: Mapping[str, An
     first = 0
     for draft in _draft_of(dataset):
         _replay(draft, history, context)
-        rows = dataset.isel(integration=slice(first, first + draft.nints)) if "integration" in dataset.dims else dataset
-        first += draft.nints
-        for suffix, piece in _one(rows, draft, order, steps, unrecorded, history, context).items():
+        rows, start = _rows_of(dataset, draft, first)
+        first += rows.sizes.get("integration", 0)
+        if "integration" in dataset.dims and not rows.sizes["integration"]:
+            continue
+        for suffix, piece in _one(rows, start, draft, order, steps, unrecorded, history, context).items():
             parts.setdefault(suffix, []).append(piece)
     return {suffix: _joined(pieces, dataset) for suffix, pieces in parts.items()}
+
+
+def _rows_of(dataset: Any, draft: Draft, first: int) -> tuple[Any, int]:
+    """The rows of a dataset that a file holds, from row `first` on, and which integration of the file they begin with.
+
+    Raises
+    ------
+    InputError
+        When integrations of the file are missing between others.
+    """
+    if "integration" not in dataset.dims:
+        return dataset, 0
+    numbers = np.asarray(dataset["integration"].values)[first:] - (draft.model.meta.exposure.integration_start or 1)
+    here = (numbers >= 0) & (numbers < draft.nints)
+    count = len(here) if here.all() else int(np.argmin(here))
+    mine = numbers[:count]
+    stop = int(np.argmax(np.diff(mine) <= 0)) + 1 if count > 1 and (np.diff(mine) <= 0).any() else count
+    if stop > 1 and (np.diff(mine[:stop]) != 1).any():
+        raise InputError(f"{os.path.basename(draft.path)}: integrations are missing between others; select a run without gaps (isel with a slice)")
+    return dataset.isel(integration=slice(first, first + stop)), int(mine[0]) if stop else 0
 
 
 def _references(context: str) -> Any:
@@ -158,7 +180,7 @@ def _replay(draft: Draft, history: list[Any], context: str) -> None:
         prepare.prepare(draft, (alias,), {alias: step}, _references(context), prepare.Provenance(context))
 
 
-def _one(rows: Any, draft: Draft, order: tuple[str | Product, ...], steps: Mapping[str, Any], unrecorded: tuple[str, ...], history: list[Any],
+def _one(rows: Any, start: int, draft: Draft, order: tuple[str | Product, ...], steps: Mapping[str, Any], unrecorded: tuple[str, ...], history: list[Any],
          context: str) -> dict[str, Any]:  # fmt: skip
     """Lazy products of one exposure."""
     marks: list[tuple[str, Any, int, dict[str, Any], Any]] = []
@@ -176,7 +198,10 @@ def _one(rows: Any, draft: Draft, order: tuple[str | Product, ...], steps: Mappi
     links = [s for s in stages if s.runs]
     states = prepare.StateStore(setting("scratch") or os.path.join(tempfile.gettempdir(), f"jwst_dask-{os.getuid()}"))
     chain = [(s.step, states.put(s.state)) for s in links]
-    return {suffix: _lazy(rows, draft, product, chain[:after], links[:after], attrs, planes) for suffix, product, after, attrs, planes in marks}
+    if rows.sizes.get("integration", draft.nints) != draft.nints and any(s.halo(draft.nints) for s in links):
+        raise InputError(f"{os.path.basename(draft.path)}: {next(s.step.alias for s in links if s.halo(draft.nints))} compares integrations with "
+                         "their neighbours and needs whole segments; give it the whole dataset and select from the result")  # fmt: skip
+    return {suffix: _lazy(rows, start, draft, product, chain[:after], links[:after], attrs, planes) for suffix, product, after, attrs, planes in marks}
 
 
 def _changed(step: Any) -> dict[str, Any]:
@@ -198,7 +223,7 @@ def _planes(draft: Draft) -> dict[str, np.ndarray]:
     return {"wavelength": np.asarray(wavelength)} if wavelength is not None and np.shape(wavelength) == shape else {"": np.empty(shape, bool)}
 
 
-def _lazy(rows: Any, draft: Draft, product: Product, chain: Any, links: Any, attrs: dict[str, Any], planes: dict[str, np.ndarray]) -> Any:
+def _lazy(rows: Any, start: int, draft: Draft, product: Product, chain: Any, links: Any, attrs: dict[str, Any], planes: dict[str, np.ndarray]) -> Any:
     """The dataset of one product: a segment layer and its picks."""
     import xarray as xr
 
@@ -209,7 +234,7 @@ def _lazy(rows: Any, draft: Draft, product: Product, chain: Any, links: Any, att
     coords = {name: c for name, c in rows.coords.items() if c.dims == ("integration",)} if cube else {}
     sizes = arrays["sci"].chunks[0]
     shape = next(iter(planes.values())).shape
-    blocks = graph.segment(arrays, tuple(chain), 0, max((s.halo(draft.nints) for s in links), default=0), product.suffix)
+    blocks = graph.segment(arrays, tuple(chain), start, max((s.halo(draft.nints) for s in links), default=0), product.suffix)
     if product.spectra:
         return _spectra(xr, graph, blocks, draft, sizes, coords, attrs, cube)
     names = [*arrays, *(name for name in dict.fromkeys(w for s in links for w in s.step.writes) if name not in arrays)]
@@ -231,11 +256,15 @@ def _spectra(xr: Any, graph: Any, blocks: Any, draft: Draft, sizes: Any, coords:
         kind = np.dtype(np.uint32) if name in ("DQ", "N_ALONGDISP") else kind
         if cube:
             dims = ("integration", "wavelength")[: 1 + len(tail)]
-            data[name.lower()] = (dims, graph.pick(blocks, name, sizes, tail, kind, "EXTRACT1D"))
+            data[_variable(name)] = (dims, graph.pick(blocks, name, sizes, tail, kind, "EXTRACT1D"))
         else:
             n = len(draft.spectra.spec[0].spec_table)
-            data[name.lower()] = (("wavelength",), graph.pick(blocks, name, (n,), (), kind, "EXTRACT1D"))
+            data[_variable(name)] = (("wavelength",), graph.pick(blocks, name, (n,), (), kind, "EXTRACT1D"))
     return xr.Dataset(data, coords=coords, attrs=attrs)
+
+
+def _variable(column: str) -> str:
+    return column.lower().replace("-", "_")
 
 
 def _joined(pieces: list[Any], dataset: Any) -> Any:
