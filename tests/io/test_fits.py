@@ -67,7 +67,10 @@ def test_scaled_integers(tmp_path: Path) -> None:
     np.testing.assert_allclose(read(scan(tmp_path / "a.fits"), "SCI"), astrofits.getdata(tmp_path / "a.fits", 1))
 
 
-@pytest.mark.parametrize("form", ["a.fits", "a.fits.gz", "compressed.fits", "compressed.fits.gz", "memory://dir/a.fits", "memory://dir/a.fits.gz"])
+FORMS = ["a.fits", "a.fits.gz", "compressed.fits", "compressed.fits.gz", "memory://dir/a.fits", "memory://dir/a.fits.gz"]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_block_of_every_form(tmp_path: Path, form: str) -> None:
     import fsspec
 
