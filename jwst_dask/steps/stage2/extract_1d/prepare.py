@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from jwst_dask.core.errors import ReferenceError_
 from jwst_dask.core.memo import memo
 from jwst_dask.core.step import Skip, State
 from jwst_dask.kernels.extract import MEDIAN, NO_FIT, NPIXELS, POLYNOMIAL
+from jwst_dask.refs.load import token
 from jwst_dask.steps.stage2.extract_1d import apcorr as correction
 from jwst_dask.steps.stage2.extract_1d import location, profile, psf, table
 from jwst_dask.steps.stage2.extract_1d.reference import Aperture, find_aperture, read_reference, resolve
@@ -157,7 +159,7 @@ def wavelength_plane(model: Any) -> np.ndarray:
 def aim(step: Extract1dStep, draft: Draft, target: Target) -> Geometry | Skip:
     """Geometry of the extraction; shared by the segments of an exposure unless it depends on their data."""
     model, shape = draft.model, draft.shape
-    content = memo(("extract_1d reference", target.files[0]), lambda: read_reference(target.files[0]))
+    content = memo(("extract_1d reference", identity(target.files[0])), lambda: read_reference(target.files[0]))
     entry = None
     if content is not None:
         entry, known = find_aperture(content, target.slit, target.order)
@@ -176,6 +178,11 @@ def aim(step: Extract1dStep, draft: Draft, target: Target) -> Geometry | Skip:
         return point(draft, aperture, wavelengths)
     key = ("extract_1d geometry", digest(model, wavelengths), repr(aperture))
     return memo(key, lambda: point(draft, aperture, wavelengths))
+
+
+def identity(path: str) -> tuple[Hashable, ...]:
+    """What names the content of a reference file in memory."""
+    return ("N/A",) if path == "N/A" else token(path)
 
 
 def digest(model: Any, wavelengths: np.ndarray) -> str:
@@ -297,7 +304,7 @@ def aperture_correction(step: Extract1dStep, draft: Draft, target: Target, geome
         if path != "N/A" and target.extraction_type == "optimal":
             log.warning("optimal extraction: no aperture correction")
         return {}
-    key = ("extract_1d apcorr", path, target.slit, geometry.wavelength.tobytes(), geometry.position,
+    key = ("extract_1d apcorr", identity(path), target.slit, geometry.wavelength.tobytes(), geometry.position,
            draft.model.meta.instrument.filter, draft.model.meta.instrument.grating, draft.model.meta.subarray.name)  # fmt: skip
     tables = memo(key, lambda: correction.correction_tables(draft.model, path, target.slit, geometry.wavelength, geometry.position))
     if not tables["fixed"]:

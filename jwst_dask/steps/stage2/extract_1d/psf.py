@@ -13,6 +13,7 @@ import numpy as np
 
 from jwst_dask.core.errors import ReferenceError_
 from jwst_dask.core.memo import memo
+from jwst_dask.refs.load import token
 from jwst_dask.steps.stage2.extract_1d import location as place
 from jwst_dask.steps.stage2.extract_1d.reference import Aperture
 
@@ -85,7 +86,7 @@ def read_psf(path: str, slit: str | None) -> Psf:
     ReferenceError_
         When the file is not a SpecPsfModel or has no such aperture.
     """
-    return memo(("extract_1d psf", path, slit), lambda: _read_psf(path, str(slit).upper()))
+    return memo(("extract_1d psf", token(path), slit), lambda: _read_psf(path, str(slit).upper()))
 
 
 def _read_psf(path: str, slit: str) -> Psf:
