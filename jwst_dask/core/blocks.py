@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import cloudpickle
 import numpy as np
 
 from jwst_dask.core.step import Step
@@ -50,6 +53,15 @@ class BlockTask:
     writes: tuple[Write, ...]
     keep: tuple[str, ...] = ()
 
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Compressed: a long series has tens of thousands of tasks, and most of each is the same names again."""
+        values = tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+        return _unpacked, (zlib.compress(cloudpickle.dumps(values), 1),)
+
+
+def _unpacked(packed: bytes) -> BlockTask:
+    return BlockTask(*cloudpickle.loads(zlib.decompress(packed)))
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -80,14 +92,13 @@ def process(task: BlockTask) -> Receipt:
     block = read_block(task.source, task.start, task.stop, task.halo)
     read_seconds, seconds, written, bytes_written = time.perf_counter() - clock, {}, 0.0, 0
     bytes_read = sum(array.nbytes for array in block.arrays.values())
-    for place, (step, state_path) in enumerate(task.chain):
+    for place, (step, state_path) in enumerate(((None, ""), *task.chain)):  # products may come before any step that touches pixels
         clock = time.perf_counter()
-        block = step.run(block, load_npz(state_path) if state_path else {})
-        seconds[step.alias] = time.perf_counter() - clock
+        if step is not None:
+            block = step.run(block, load_npz(state_path) if state_path else {})
+            seconds[step.alias] = time.perf_counter() - clock
         clock = time.perf_counter()
-        for write in task.writes:
-            if write.after == place + 1:
-                bytes_written += _write(write, block)
+        bytes_written += sum(_write(write, block) for write in task.writes if write.after == place)
         written += time.perf_counter() - clock
     flagged = int(np.count_nonzero(block.arrays["dq"] & 1)) if "dq" in block.arrays else 0
     return Receipt(task.name, task.exposure, block.start, block.nints, {key: block.tables[key] for key in task.keep if key in block.tables},

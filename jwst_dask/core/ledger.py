@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jwst_dask.core.errors import InputError
+
 FOLDER = ".jwst_dask"
 _COMMON = ("save_results", "suffix", "output_dir", "output_file", "skip")
 
@@ -67,29 +69,50 @@ class Ledger:
         self.path = Path(output_dir) / FOLDER / "ledger.jsonl"
         self._rows: dict[str, dict[str, Any]] = {}
         if self.path.exists():
-            for line in self.path.read_text().splitlines():
+            for line in self.path.read_text(errors="replace").splitlines():
                 try:
                     row = json.loads(line)
-                except ValueError:  # the last line of a run killed while writing it
+                    self._rows[row["product"]] = row
+                except (ValueError, TypeError, KeyError):  # the last line of a run killed while writing it
                     continue
-                self._rows[row["product"]] = row
 
     def is_current(self, product: str | os.PathLike[str], key: str) -> bool:
         """Whether the product on disk is the one that was recorded, and was made from the same things."""
         row = self._rows.get(os.path.basename(product))
-        return row is not None and row["key"] == key and row["identity"] == Identity.of(product).__dict__
+        return row is not None and row.get("key") == key and row.get("identity") == Identity.of(product).__dict__
 
     def record(self, product: str | os.PathLike[str], key: str, **details: Any) -> None:
-        """Note a finished product; on disk before this returns."""
-        row = {"product": os.path.basename(product), "key": key, "identity": Identity.of(product).__dict__,
-               "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **details}  # fmt: skip
+        """Note a finished product; on disk before this returns.
+
+        Raises
+        ------
+        InputError
+            When the ledger cannot be written.
+        """
+        self._append({"product": os.path.basename(product), "key": key, "status": "COMPLETE", "identity": Identity.of(product).__dict__, **details})
+
+    def record_failure(self, product: str | os.PathLike[str], key: str, reason: str) -> None:
+        """Note a product that was not made, and why."""
+        self._append({"product": os.path.basename(product), "key": key, "status": "FAILED", "identity": None, "reason": reason})
+
+    def _append(self, row: dict[str, Any]) -> None:
+        row["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._rows[row["product"]] = row
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a") as file:
-            file.write(json.dumps(row, default=str) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "a+b") as file:
+                cut = file.tell() > 0 and not _ends_line(file)  # a run was killed while writing its last line
+                file.write(b"\n" * cut + json.dumps(row, default=str).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise InputError(f"{self.path}: the record of finished products cannot be written ({error.strerror}); make room, then --resume") from error
 
     def rows(self) -> list[dict[str, Any]]:
         """The latest record of every product."""
         return list(self._rows.values())
+
+
+def _ends_line(file: Any) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return bool(file.read(1) == b"\n")

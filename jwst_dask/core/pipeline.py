@@ -23,6 +23,8 @@ class Product:
         Written from the spectral tables rather than from the image arrays.
     level3 : bool
         One file for all exposures of an association, named after its product.
+    folder, base : str
+        Where it goes and what it is named after, if not the run's folder and the exposure.
     needs : str
         Step that must have completed for the product to be written.
     extra : str
@@ -33,6 +35,8 @@ class Product:
     suffix_ints: str
     spectra: bool = False
     level3: bool = False
+    folder: str = ""
+    base: str = ""
     needs: str = ""
     extension: str = ".fits"
     extra: str = ""
@@ -136,20 +140,18 @@ def settle(pipeline: Pipeline, layers: list[tuple[str, Mapping[str, Any]]]) -> t
         table[alias] = {name: Setting(f.default if f.default is not dataclasses.MISSING else None, "default") for name, f in cls.parameters().items()}
     settings = {"steps": {alias: dict(values) for alias, values in pipeline.settings.items() if alias in classes}}
     for source, values in [(f"pipeline {pipeline.alias}", settings), *layers]:
+        for name, value in values.items():
+            if name.startswith("override_"):  # before those on single steps, which are more specific
+                _override_all(classes, table, name, value, source)
+            elif name != "steps":
+                own[name] = Setting(pipeline.coerce(name, value), source)
         for alias, given in values.get("steps", {}).items():
             if alias not in classes:
                 raise ParameterError(f"{source}: {pipeline.alias} has no step {alias!r}; it has {', '.join(classes)}")
             clean = classes[alias].make(**given)
             for name in given:
-                value = clean.overrides[name.removeprefix("override_")] if name.startswith("override_") else getattr(clean, name)
+                value = clean.overrides.get(name.removeprefix("override_")) if name.startswith("override_") else getattr(clean, name)
                 table[alias][name] = Setting(value, source)
-        for name, value in values.items():
-            if name == "steps":
-                continue
-            if name.startswith("override_"):
-                _override_all(classes, table, name, value, source)
-            else:
-                own[name] = Setting(pipeline.coerce(name, value), source)
     steps = {alias: cls.make(**{k: s.value for k, s in table[alias].items() if s.source != "default"}) for alias, cls in classes.items()}
     return steps, table, own
 

@@ -163,6 +163,10 @@ class Step:
                 raise ParameterError(f"{cls.alias} has no parameter {name!r}; it has {', '.join(sorted(known))}")
         return cls(**clean, overrides=overrides)
 
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Pickled as its class and what differs from the defaults: tasks carry steps by the thousand."""
+        return _rebuild, (type(self), {f.name: value for f in dataclasses.fields(self) if (value := getattr(self, f.name)) != _default(f)})
+
     def values(self) -> dict[str, Any]:
         """Parameter values by name."""
         return {name: getattr(self, name) for name in self.parameters()}
@@ -181,6 +185,14 @@ class Step:
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
         """Apply the step to the arrays of one block (pure: the input arrays belong to this task and may be reused)."""
         return block
+
+
+def _rebuild(cls: type[Step], values: dict[str, Any]) -> Step:
+    return cls(**values)
+
+
+def _default(declared: dataclasses.Field[Any]) -> Any:
+    return declared.default_factory() if declared.default_factory is not dataclasses.MISSING else declared.default
 
 
 @dataclass(frozen=True, kw_only=True)
