@@ -209,7 +209,7 @@ def test_meta_of_model_and_of_attrs_agree(folder: Path) -> None:
     attrs = meta.attrs()
     assert {key: dataset.attrs[key] for key in attrs} == attrs
     both = [name for name in meta if name in dataset.jwst.meta]
-    assert len(both) > 20 and [meta[name] for name in both] == [dataset.jwst.meta[name] for name in both]
+    assert len(both) > 10 and [meta[name] for name in both] == [dataset.jwst.meta[name] for name in both]
     assert pickle.loads(pickle.dumps(meta)) == meta and hash(meta) == hash(Meta(dict(meta)))
 
 
