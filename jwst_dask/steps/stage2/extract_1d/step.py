@@ -34,6 +34,7 @@ class Extract1dStep(BlockStep):
     cal_step: ClassVar[str] = "extract_1d"
     references: ClassVar[tuple[str, ...]] = ("extract1d", "apcorr", "pastasoss", "specprofile", "speckernel", "psf")
     writes: ClassVar[tuple[str, ...]] = ("EXTRACT1D",)
+    side_products: ClassVar[tuple[str, ...]] = ("scene_model", "residual")
 
     subtract_background: bool | None = param(None, "Subtract the background (default: if the reference has regions)", kind="bool")
     apply_apcorr: bool = param(True, "Apply aperture corrections")
