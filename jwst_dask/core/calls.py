@@ -54,7 +54,7 @@ class StepCall:
 
         dataset, values = _opened(source), {}
         if os.environ.get("STPIPE_DISABLE_CRDS_STEPPARS", "").lower() not in ("true", "1", "yes"):
-            for _, found in pars.from_crds("", [self.alias], _draft_of(dataset)[0].model.get_crds_parameters(), pin_context()):
+            for _, found in pars.from_crds("", [self.alias], drafts_of(dataset)[0].model.get_crds_parameters(), pin_context()):
                 values.update(found.get("steps", {}).get(self.alias, {}))
         known = self.cls.parameters()
         return self(dataset, **{**{k: v for k, v in values.items() if k in known and v is not None}, **parameters})
@@ -109,7 +109,7 @@ def _sources(dataset: Any) -> list[str]:
     return [str(path) for path in source]
 
 
-def _draft_of(dataset: Any) -> list[Draft]:
+def drafts_of(dataset: Any) -> list[Draft]:
     from jwst_dask.io.fits import scan
     from jwst_dask.io.skeleton import skeleton
 
@@ -134,13 +134,13 @@ def apply(dataset: Any, order: tuple[str | Product, ...], steps: Mapping[str, An
     context = pin_context()
     parts: dict[str, list[Any]] = {}
     first = 0
-    for draft in _draft_of(dataset):
-        _replay(draft, history, context)
+    for draft in drafts_of(dataset):
+        prior = replay(draft, history, context)
         rows, start = _rows_of(dataset, draft, first)
         first += rows.sizes.get("integration", 0)
         if "integration" in dataset.dims and not rows.sizes["integration"]:
             continue
-        for suffix, piece in _one(rows, start, draft, order, steps, unrecorded, history, context).items():
+        for suffix, piece in _one(rows, start, draft, order, steps, unrecorded, history, prior, context).items():
             parts.setdefault(suffix, []).append(piece)
     return {suffix: _joined(pieces, dataset) for suffix, pieces in parts.items()}
 
@@ -171,17 +171,19 @@ def _references(context: str) -> Any:
     return lambda model, step: References(model.get_crds_parameters(), overrides=step.overrides, context=context)
 
 
-def _replay(draft: Draft, history: list[Any], context: str) -> None:
-    """Bring a fresh draft to where its dataset is."""
+def replay(draft: Draft, history: list[Any], context: str) -> list[prepare.Stage]:
+    """Bring a fresh draft to where its dataset is; the steps it went through."""
     from jwst_dask.steps import step_class
 
+    prior: list[prepare.Stage] = []
     for alias, values in history:
         step = step_class(alias).make(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-        prepare.prepare(draft, (alias,), {alias: step}, _references(context), prepare.Provenance(context))
+        prior += prepare.prepare(draft, (alias,), {alias: step}, _references(context), prepare.Provenance(context), prior=prior)
+    return prior
 
 
 def _one(rows: Any, start: int, draft: Draft, order: tuple[str | Product, ...], steps: Mapping[str, Any], unrecorded: tuple[str, ...], history: list[Any],
-         context: str) -> dict[str, Any]:  # fmt: skip
+         prior: list[prepare.Stage], context: str) -> dict[str, Any]:  # fmt: skip
     """Lazy products of one exposure."""
     marks: list[tuple[str, Any, int, dict[str, Any], Any]] = []
 
@@ -194,7 +196,8 @@ def _one(rows: Any, start: int, draft: Draft, order: tuple[str | Product, ...], 
     closing = () if isinstance(order[-1], Product) and order[-1].spectra else (Product("exposure", "exposure"),)
     if order == ("extract_1d",):
         closing = (Product("x1d", "x1d", spectra=True),)
-    stages = prepare.prepare(draft, (*order, *closing), steps, _references(context), prepare.Provenance(context), unrecorded=unrecorded, on_product=mark)
+    stages = prepare.prepare(draft, (*order, *closing), steps, _references(context), prepare.Provenance(context), unrecorded=unrecorded, on_product=mark,
+                             prior=prior)  # fmt: skip
     links = [s for s in stages if s.runs]
     states = prepare.StateStore(setting("scratch") or os.path.join(tempfile.gettempdir(), f"jwst_dask-{os.getuid()}"))
     chain = [(s.step, states.put(s.state)) for s in links]

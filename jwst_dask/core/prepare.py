@@ -7,8 +7,9 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from jwst_dask.core.errors import JwstDaskError
 from jwst_dask.core.pipeline import Product
 from jwst_dask.core.step import Skip, State, Step
-from jwst_dask.data.exposure import Draft
+from jwst_dask.data.exposure import Block, Draft
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,8 @@ def prepare(
     unrecorded: tuple[str, ...] = (),
     members: Mapping[str, list[str]] | None = None,
     on_product: Callable[[Product, Draft, list[Stage]], None] | None = None,
+    prior: Sequence[Stage] = (),
+    pixels: bool = True,
 ) -> list[Stage]:
     """Prepare every step of a chain for one exposure.
 
@@ -108,6 +111,10 @@ def prepare(
         Association members by type, for steps that need them.
     on_product : callable
         Called at each product of `order`, and after each step with ``save_results``.
+    prior : sequence of Stage
+        Steps that the exposure has been through since its file was written.
+    pixels : bool
+        Whether a step may look at the first integration (`Draft.first`); a plan that is only printed says no.
 
     Returns
     -------
@@ -127,6 +134,7 @@ def prepare(
                 on_product(item, draft, stages)
             continue
         meta = flat_meta(draft.model, **{f"members.{kind}": len(names) for kind, names in (members or {}).items()})
+        draft.first = partial(first_block, draft.path, [*prior, *stages], draft.nints) if pixels else None
         stage = _prepare_step(draft, steps[item], meta, references)
         stages.append(stage)
         if item not in unrecorded:
@@ -137,6 +145,20 @@ def prepare(
         for product in _asked_for(stage, draft, seen) if on_product is not None else ():
             on_product(product, draft, stages)
     return stages
+
+
+def first_block(path: str, stages: Sequence[Stage], nints: int) -> Block:
+    """The first integration of a file after some prepared steps.
+
+    Some choices of the reference implementation rest on it: the place of the PSF, the sizes of the aperture correction.
+    """
+    from jwst_dask.io.fits import read_block, scan
+
+    links = [stage for stage in stages if stage.runs]
+    block = read_block(scan(path), 0, 1, min(nints, max((stage.halo(nints) for stage in links), default=0)))
+    for stage in links:
+        block = stage.step.run(block, {name: np.asarray(value) for name, value in stage.state.items()})
+    return block
 
 
 def _asked_for(stage: Stage, draft: Draft, seen: set[str]) -> list[Product]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,8 @@ class Draft:
         integration in the product, and one row here.
     extras : dict
         Further models to be saved as they are, by suffix (for example ``interpolatedflat``).
+    first : callable
+        Gives the first integration as it reaches the step that is being prepared; None while a plan is only printed.
     """
 
     model: Any
@@ -39,6 +42,7 @@ class Draft:
     nints: int
     spectra: Any = None
     extras: dict[str, Any] = field(default_factory=dict)
+    first: Callable[[], Block] | None = None
     log: list[str] = field(default_factory=list)
 
     @property

@@ -47,9 +47,9 @@ def _templates(dataset: xr.Dataset, sources: list[str]) -> list[Any]:
     from jwst_dask.core import calls
     from jwst_dask.refs.crds import pin_context
 
-    drafts, context = calls._draft_of(dataset), pin_context()
+    drafts, context = calls.drafts_of(dataset), pin_context()
     for draft in drafts:
-        calls._replay(draft, history, context)
+        calls.replay(draft, history, context)
     return [draft.spectra if "flux" in dataset else draft.model for draft in drafts]
 
 
