@@ -24,6 +24,7 @@ ADVICE = (
     "CRDS_CONTEXT (jwst_NNNN.pmap) selects the rules."
 )
 
+log = logging.getLogger(__name__)
 _guard = threading.RLock()  # the crds client keeps process-wide caches without locks of its own
 _state: dict[str, Any] = {"environment": None}
 _pinned: dict[str | None, str] = {}
@@ -32,8 +33,9 @@ _found: dict[tuple[str, frozenset[tuple[str, str]]], dict[str, str]] = {}
 
 def _client() -> None:
     """Import `crds` once, quiet, and drop its caches when the environment has changed since the last call."""
-    from crds.core import utils
+    from crds.core import config, utils  # config puts its defaults into the environment when it is imported
 
+    log.debug("CRDS cache %s", config.get_crds_path())
     environment = tuple(os.environ.get(name) for name in VARIABLES)
     if _state["environment"] != environment:
         if _state["environment"] is not None:
@@ -170,15 +172,19 @@ def _select(parameters: Mapping[str, Any], reftypes: Iterable[str], context: str
 def _locate(names: Mapping[str, str], parameters: Mapping[str, Any], context: str) -> dict[str, str]:
     """Absolute paths; files that the cache lacks are downloaded together, if there is a server."""
     import crds
+    from crds.core import config
 
-    bad = set(server_config().get("bad_files_list") or ()) if not os.environ.get("CRDS_ALLOW_BAD_REFERENCES") else set()
+    bad = set() if config.ALLOW_BAD_REFERENCES else set(server_config().get("bad_files_list") or ())
     paths, absent = {}, []
     for reftype, name in names.items():
         if name == NOT_APPLICABLE:
             paths[reftype] = NOT_APPLICABLE
             continue
         if name in bad:
-            raise ReferenceError_(f"{name} ({reftype}) is marked as scientifically invalid by CRDS; use a newer context, or override_{reftype}")
+            raise ReferenceError_(
+                f"{name} ({reftype}) is marked as scientifically invalid by CRDS. Use a newer context, override_{reftype}, or "
+                "CRDS_ALLOW_BAD_REFERENCES=1"
+            )
         paths[reftype] = os.path.abspath(crds.locate_file(name, "jwst"))
         if not os.path.exists(paths[reftype]):
             absent.append(reftype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
@@ -128,7 +129,7 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ReferenceError_(f"{path} is not a readable state file: {error}") from error
 
 
@@ -167,7 +168,7 @@ def _read_planes(path: str, extname: str, window: Window | None, extver: int) ->
     from astropy.io import fits
 
     try:
-        with fits.open(path, memmap=True) as file:
+        with fits.open(path, memmap=False) as file:
             hdu = file[extname, extver]
             if hdu.data is None if window is None else not hdu.shape:
                 raise KeyError(extname)

@@ -109,7 +109,9 @@ def class_of(path: str) -> str:
     ParameterError
         When the file does not say.
     """
-    name = _tree(path).get("class")
+    tree = _tree(path)
+    inner = tree.get("parameters")
+    name = tree.get("class") or (inner.get("class") if isinstance(inner, Mapping) else None)
     if not isinstance(name, str) or not name:
         raise ParameterError(f"{path} does not say which pipeline or step it is for (no 'class')")
     return name.rsplit(".", 1)[-1]

@@ -240,6 +240,7 @@ class _Noise:
         self.bad, hot = fixed.random(setup.shape) < 0.002, fixed.random(setup.shape) < 0.001
         self.flags = (DO_NOT_USE * self.bad + (DO_NOT_USE | HOT) * (hot & ~self.bad)).astype(np.uint32)
         self.bad |= hot
+        self.bad[:, : setup.reference_columns] = True
         self.flags[:, : setup.reference_columns] = DO_NOT_USE | REFERENCE_PIXEL
 
     def block(self, first: int, stop: int) -> dict[str, np.ndarray]:

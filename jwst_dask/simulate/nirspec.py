@@ -47,7 +47,8 @@ def setup(grating: str, detector: str, shape: tuple[int, int] | None, mjd: float
     head = common_header("NIRSPEC", detector, refs.EXP_TYPE, PROGRAM, TARGET, 110.0, optics.REFERENCE_POINT, "NRS_S1600A1_SLIT", VELOCITY)
     head |= {
         "instrument.filter": filter_, "instrument.grating": grating, "instrument.fixed_slit": refs.APERTURE, "instrument.lamp_state": "NONE",
-        "instrument.lamp_mode": "NONE", "instrument.gwa_xtilt": optics.TILT_READING[0] + 1e-5, "instrument.gwa_ytilt": optics.TILT_READING[1] - 1e-5,
+        "instrument.lamp_mode": "NONE", "instrument.gwa_xtilt": optics.TILT_READING[0] + optics.TILT_OFFSET[0],
+        "instrument.gwa_ytilt": optics.TILT_READING[1] + optics.TILT_OFFSET[1],
         "instrument.gwa_tilt": optics.TEMPERATURE, "instrument.focus_position": 1.2, "exposure.readpatt": "NRSRAPID", "exposure.drop_frames1": 0,
         "subarray.name": name, "subarray.xstart": first + 1, "subarray.ystart": y0 + 1, "subarray.xsize": nx, "subarray.ysize": ny,
         "subarray.fastaxis": 2, "subarray.slowaxis": 1, "dither.nod_type": "NONE", "cal_step.superbias": "COMPLETE",

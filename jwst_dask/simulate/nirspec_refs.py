@@ -114,9 +114,9 @@ def _optics(shelf: Shelf, gratings: tuple[str, ...]) -> None:
         shelf.tree("fore", f"fore optics {name}", "FOREModel", {"model": parts["fore"]}, BASE | {"META.INSTRUMENT.FILTER": name})
     for grating in gratings:
         x, y, z, tilt = optics.wheel(grating)
-        reading = {"temperatures": [37.5], "tilt_model": m.Polynomial1D(1, c0=0.0, c1=3000.0), "unit": "arcsec"}
-        tree = {"theta_x": x, "theta_y": y, "theta_z": z, "tilt_x": 0.0, "tilt_y": tilt,
-                "gwa_tiltx": reading | {"zeroreadings": [optics.TILT_READING[0]]}, "gwa_tilty": reading | {"zeroreadings": [optics.TILT_READING[1]]}}  # fmt: skip
+        tree = {"theta_x": x, "theta_y": y, "theta_z": z, "tilt_x": 0.0, "tilt_y": tilt}
+        for name, zero in zip(("gwa_tiltx", "gwa_tilty"), optics.TILT_READING):
+            tree[name] = {"temperatures": [37.5], "tilt_model": m.Polynomial1D(1, c0=0.0, c1=optics.TILT_SCALE), "unit": "arcsec", "zeroreadings": [zero]}
         if grating == "PRISM":
             tree |= {"angle": optics.PRISM_ANGLE, "kcoef": list(optics.CAF2[0]), "lcoef": list(optics.CAF2[1]), "tcoef": [0.0] * 6,
                      "tref": 35.0, "pref": 0.0, "wbound": [4e-7, 7e-6]}  # fmt: skip

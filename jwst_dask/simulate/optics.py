@@ -26,7 +26,9 @@ PRISM_ANGLE = -16.5
 CAF2 = ((0.5675888, 0.4710914, 3.8484723), (0.050263605**2, 0.1003909**2, 34.649040**2))
 ROW = 971.5  # where the trace is on NRS1, pixels from 0
 TEMPERATURE = 37.6
-TILT_READING = (0.34, 0.03)
+TILT_READING = (0.34, 0.03)  # of the wheel's sensors when it was calibrated
+TILT_OFFSET = (2e-4, -1e-4)  # of the readings during the exposure from those
+TILT_SCALE = 3000.0  # arcsec of light per unit of reading
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,8 @@ def project(detector: str, grating: str, x: np.ndarray, y: np.ndarray, velocity:
     from stdatamodels.jwst.transforms.models import Unitless2DirCos
 
     parts, angles = train(), wheel(grating)
+    moved = [0.5 * TILT_SCALE * offset / 3600 for offset in TILT_OFFSET]
+    angles = (angles[0] + moved[1], angles[1] + moved[0], *angles[2:])
     if detector == "NRS2":
         x, y = NPIX - 1 - x, NPIX - 1 - y
     alpha, beta, _ = rotation(angles)(*Unitless2DirCos()(*parts["camera"](*parts[detector.lower()](x.astype(float), y.astype(float)))))
