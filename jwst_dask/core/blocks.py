@@ -13,6 +13,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
+from jwst_dask.core.errors import JwstDaskError
 from jwst_dask.core.step import Step
 from jwst_dask.data.exposure import Block
 
@@ -110,8 +111,15 @@ def guarded(task: BlockTask) -> Receipt:
     try:
         return process(task)
     except Exception as error:  # reported by the client, which decides whether to go on
-        detail = f"{os.path.basename(task.source.path)}: integrations {task.start + 1}-{task.stop}: {type(error).__name__}: {error}"
-        return Receipt(task.name, task.exposure, task.start, 0, error=detail, error_type=type(error).__name__)
+        return failed(task, error)
+
+
+def failed(task: BlockTask, error: BaseException, remedy: str = "") -> Receipt:
+    """The receipt of a block that could not be done."""
+    explained = isinstance(error, JwstDaskError)
+    detail = str(error) if explained else f"{type(error).__name__}: {error}"
+    where = f"{os.path.basename(task.source.path)}: integrations {task.start + 1}-{task.stop}"
+    return Receipt(task.name, task.exposure, task.start, 0, error=f"{where}: {remedy or detail}", error_type=type(error).__name__)
 
 
 def _write(write: Write, block: Block) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,8 +13,8 @@ from typing import Any
 
 import dask
 
-from jwst_dask.core.blocks import BlockTask, Receipt, guarded
-from jwst_dask.core.errors import InputError
+from jwst_dask.core.blocks import BlockTask, Receipt, failed, guarded
+from jwst_dask.core.errors import InputError, JwstDaskError
 
 log = logging.getLogger(__name__)
 Done = Callable[[Receipt], None]
@@ -133,14 +134,21 @@ def run_tasks(tasks: Sequence[BlockTask], done: Done, client: Any | None = None,
 
 
 def _on_cluster(tasks: Sequence[BlockTask], done: Done, client: Any) -> None:
-    from distributed import as_completed
+    from distributed import CancelledError, KilledWorker, as_completed
 
-    futures = client.map(guarded, tasks, key=[f"block-{dask.base.tokenize(task)}" for task in tasks], pure=True, retries=2)
+    run = uuid.uuid4().hex[:8]  # never the result of an earlier run: what a task is for is the rows it writes
+    named = {f"block-{run}-{i:06d}": task for i, task in enumerate(tasks)}
+    futures = client.map(guarded, tasks, key=list(named), retries=2)
     try:
         for future in as_completed(futures):
-            receipt = future.result()
+            try:
+                receipt = future.result()
+            except KilledWorker as error:
+                receipt = failed(named[future.key], error, "the workers that had it died, for want of memory perhaps; try a smaller --chunk")
             future.release()
             done(receipt)
+    except (CancelledError, OSError) as error:
+        raise JwstDaskError(f"the scheduler is gone ({type(error).__name__}: {error}); start it again and run with --resume") from error
     finally:
         client.cancel(futures)
 

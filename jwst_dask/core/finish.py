@@ -17,7 +17,7 @@ import numpy as np
 from jwst_dask.core import execute, ledger
 from jwst_dask.core.blocks import BlockTask, Receipt
 from jwst_dask.core.config import setting
-from jwst_dask.core.errors import JwstDaskError
+from jwst_dask.core.errors import InputError, JwstDaskError
 from jwst_dask.core.plan import ExposurePlan, Job, Plan, PlannedProduct
 from jwst_dask.core.prepare import StateStore, flat_meta
 
@@ -35,7 +35,9 @@ class Result:
     made : list of str
         Names of what this run made.
     failures : list of str
-        What went wrong, with ``on_error="skip"``.
+        What went wrong.
+    tolerated : list of str
+        What went wrong in pipelines with ``fail_on_exception=False``.
     receipts : list of Receipt
         One for each block task that was carried out.
     """
@@ -44,6 +46,7 @@ class Result:
     products: dict[str, Path] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    tolerated: list[str] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
     seconds: float = 0.0
@@ -76,10 +79,11 @@ def carry_out(plan: Plan, opts: Any, client: Any, result: Result, progress: Any 
         work.discard()
         if progress is not None:
             progress.stop()
-    result.plans.append(plan)
-    result.failures += [text for job in plan.jobs for text in job.failures]
-    result.seconds += time.perf_counter() - began
-    _manifest(plan, text, opts, result)
+        result.plans.append(plan)
+        for job in plan.jobs:
+            (result.tolerated if job.tolerant else result.failures).extend(job.failures)
+        result.seconds += time.perf_counter() - began
+        _manifest(plan, text, opts, result)
     return result
 
 
@@ -105,26 +109,43 @@ class _Work:
 
     def allocate(self, store: StateStore) -> list[BlockTask]:
         """Temporary files for everything to be made, and the tasks that fill them."""
-        from jwst_dask.io.layout import allocate, temporary
-
         tasks: list[BlockTask] = []
         for job in self.plan.jobs:
             for planned in job.products():
                 if planned.done:
                     self.result.products[planned.final.name] = planned.final
                     log.info("%s is current, not made again", planned.final.name)
-                elif planned.layout is not None:
-                    planned.temporary = Path(temporary(planned.final, self.opts.run_id))
-                    planned.final.parent.mkdir(parents=True, exist_ok=True)
-                    allocate(planned.temporary, planned.layout, reserve=bool(setting("fits.preallocate")))
+            for exposure in job.exposures:
+                self._reserve(job, exposure, exposure.pending())
+            self._reserve(job, None, [p for p in job.level3 if not p.done])
             table = self._table(job)
             for ver, exposure in enumerate(self._extracted(job), start=1) if table is not None else ():
                 exposure.tables["ver"] = ver
             for exposure in job.exposures:
-                own = exposure.tasks(store, table if "ver" in exposure.tables else None, exposure.tables.get("ver", 0))
-                self.waiting[exposure.index] = len(own)
-                tasks += own
+                if exposure.index not in self.failed:
+                    own = exposure.tasks(store, table if "ver" in exposure.tables else None, exposure.tables.get("ver", 0))
+                    self.waiting[exposure.index] = len(own)
+                    tasks += own
         return tasks
+
+    def _reserve(self, job: Job, exposure: ExposurePlan | None, wanted: list[PlannedProduct]) -> None:
+        """Temporary files of one exposure's products, or of the level-3 products: all or none."""
+        from jwst_dask.io.layout import allocate, temporary
+
+        try:
+            for planned in wanted:
+                if planned.layout is not None:
+                    planned.final.parent.mkdir(parents=True, exist_ok=True)
+                    planned.temporary = Path(temporary(planned.final, self.opts.run_id))
+                    allocate(planned.temporary, planned.layout, reserve=bool(setting("fits.preallocate")))
+        except (JwstDaskError, OSError) as error:
+            for planned in wanted:
+                _discard(planned)
+            if exposure is not None:
+                self._fail(job, exposure, str(error))
+            else:
+                self._note_failure(job, wanted, str(error))
+                job.level3 = [p for p in job.level3 if p.done]
 
     def _table(self, job: Job) -> PlannedProduct | None:
         """The level-3 spectra if they, or the catalogue made along with them, are to be made."""
@@ -144,7 +165,7 @@ class _Work:
         if self.progress is not None:
             self.progress.advance(receipt)
         if receipt.error:
-            self._fail(job, exposure, receipt)
+            self._fail(job, exposure, receipt.error)
             return
         self.result.receipts.append(receipt)
         if "white_light" in receipt.tables:
@@ -155,13 +176,20 @@ class _Work:
             for planned in exposure.pending():
                 self._finish(planned)
 
-    def _fail(self, job: Job, exposure: ExposurePlan, receipt: Receipt) -> None:
-        if self.opts.on_error != "skip":
-            raise JwstDaskError(receipt.error)
-        if exposure.index not in self.failed:
-            log.error("%s", receipt.error)
-            job.failures.append(receipt.error)
+    def _fail(self, job: Job, exposure: ExposurePlan, text: str) -> None:
+        if exposure.index in self.failed:
+            return
         self.failed.add(exposure.index)
+        self._note_failure(job, exposure.pending(), text)
+
+    def _note_failure(self, job: Job, lost: list[PlannedProduct], text: str) -> None:
+        """Record a failure; stop the run if it is to stop at the first."""
+        log.error("%s", text)
+        job.failures.append(text)
+        for planned in lost:
+            self.book.record_failure(planned.final, planned.key, text)
+        if not job.skip:
+            raise JwstDaskError(text)
 
     def _finish(self, planned: PlannedProduct) -> None:
         from jwst_dask.io.layout import finish
@@ -184,7 +212,8 @@ class _Work:
                 continue
             broken = [e.name for e in job.exposures if e.index in self.failed]
             if broken:
-                job.failures.append(f"{job.name}: level-3 products not made, because {', '.join(broken)} failed; run again with --resume")
+                why = f"{job.name}: level-3 products not made, because {', '.join(broken)} failed; run again with --resume"
+                self._note_failure(job, todo, why)
                 continue
             for planned in todo:
                 if planned.product.spectra:
@@ -202,32 +231,44 @@ class _Work:
             sums, times = np.concatenate([p[1] for p in pieces]), np.concatenate([p[2] for p in pieces])
             parts.append(parts_of(exposure.draft.spectra, sums, times))
         step: Any = next(s.step for s in job.exposures[0].stages if s.step.alias == "white_light")
-        temporary = planned.final.with_name(f".{planned.final.name}.{self.opts.run_id}.part")
-        step.write(step.finish(parts, flat_meta(job.exposures[0].draft.model)), temporary)
-        os.replace(temporary, planned.final)
+        planned.temporary = planned.final.with_name(f".{planned.final.name}.{self.opts.run_id}.part")
+        try:
+            step.write(step.finish(parts, flat_meta(job.exposures[0].draft.model)), planned.temporary)
+            os.replace(planned.temporary, planned.final)
+        except OSError as error:
+            raise InputError(f"{planned.final}: cannot be written ({error.strerror}); make room, then --resume") from error
         self._note(planned)
 
     def discard(self) -> None:
         """Remove what is left under temporary names."""
         for job in self.plan.jobs:
             for planned in job.products():
-                if planned.temporary is not None:
-                    planned.temporary.unlink(missing_ok=True)
+                _discard(planned)
+
+
+def _discard(planned: PlannedProduct) -> None:
+    if planned.temporary is not None:
+        planned.temporary.unlink(missing_ok=True)
+        planned.temporary = None
 
 
 def _manifest(plan: Plan, text: str, opts: Any, result: Result) -> None:
     """A record of the run for the report and for people."""
     folder = opts.workspace / "runs"
-    folder.mkdir(parents=True, exist_ok=True)
     steps: dict[str, float] = {}
     for receipt in result.receipts:
         for alias, seconds in receipt.step_seconds.items():
             steps[alias] = steps.get(alias, 0.0) + seconds
     record: Mapping[str, Any] = {
         "run": opts.run_id, "version": plan.version, "context": plan.context, "resources": plan.resources.describe(), "seconds": result.seconds,
-        "made": result.made, "failures": result.failures, "blocks": len(result.receipts), "step_seconds": steps, "plan": text,
+        "made": result.made, "failures": [*result.failures, *result.tolerated], "blocks": len(result.receipts), "step_seconds": steps, "plan": text,
         "read_seconds": sum(r.read_seconds for r in result.receipts), "write_seconds": sum(r.write_seconds for r in result.receipts),
         "bytes_read": sum(r.bytes_read for r in result.receipts), "bytes_written": sum(r.bytes_written for r in result.receipts),
         "products": [p.name for p in result.products.values()],
     }  # fmt: skip
-    (folder / f"{opts.run_id}-{plan.jobs[0].pipeline.alias if plan.jobs else 'nothing'}.json").write_text(json.dumps(record, indent=1, default=str))
+    name = f"{opts.run_id}-{plan.jobs[0].pipeline.alias if plan.jobs else 'nothing'}.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(record, indent=1, default=str))
+    except OSError as error:  # the products are there; only the report lacks this run
+        log.warning("the record of this run cannot be written to %s (%s)", folder / name, error.strerror)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from jwst_dask.core.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,23 +58,45 @@ def expand(inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) ->
     return list(dict.fromkeys(out))
 
 
-def requests(paths: list[str], level: int, allow_outside: bool = False) -> list[Request]:
+def requests(paths: list[str], level: int, allow_outside: bool = False, isolate: bool = False) -> tuple[list[Request], dict[str, str]]:
     """Requests for a pipeline of this level.
 
     Stage 2 makes one request for each exposure; stage 3 one for each association product (loose files make one together).
+
+    Parameters
+    ----------
+    paths : list of str
+        Exposures and associations.
+    level : int
+    allow_outside : bool
+        Association members may lie outside the association's folder.
+    isolate : bool
+        Report associations that cannot be used rather than fail with the first.
+
+    Returns
+    -------
+    requests, failures
+        ``failures``: path -> what is wrong.
     """
     from jwst_dask.data import association
 
     loose = [path for path in paths if not path.endswith(".json")]
     out: list[Request] = []
+    failures: dict[str, str] = {}
     for path in paths:
         if path.endswith(".json"):
-            out += _of_association(association.load(path, allow_outside=allow_outside), path)
+            try:
+                out += _of_association(association.load(path, allow_outside=allow_outside), path)
+            except InputError as error:
+                if not isolate:
+                    raise
+                log.error("%s", error)
+                failures[os.path.basename(path)] = str(error)
     if level == 2:
         out += [Request(_base(path), (path,), pool="singleton", table="singleton", asn_id=None) for path in loose]
     elif loose:
         out.append(Request(_level3_name(loose), tuple(loose), pool="none", table="none", asn_id=None))
-    return out
+    return out, failures
 
 
 def _of_association(asn: Any, path: str) -> list[Request]:
@@ -94,9 +119,15 @@ def _base(path: str) -> str:
 
 
 def _level3_name(paths: list[str]) -> str:
-    """A level-3 name for files given without an association: what their names have in common."""
-    from jwst_dask.io.names import remove_suffix
+    """A level-3 name for files given without an association: what their names have in common, without segment and detector."""
+    from jwst_dask.io.names import parse, remove_suffix
 
     bases = [remove_suffix(Path(path).name) for path in paths]
-    common = os.path.commonprefix(bases) if len(bases) > 1 else bases[0]
-    return common.rstrip("-_0123456789").removesuffix("-seg").rstrip("-_") or bases[0]
+    parsed = [parse(base) for base in bases]
+    if all(parsed):
+        parts = [(f"jw{p.program}{p.observation}{p.visit}", f"{p.group}{p.sequence}{p.activity}", p.exposure) for p in parsed if p is not None]
+        shared = [words[0] for words in zip(*parts) if len(set(words)) == 1]
+        name = "_".join(shared if len(shared) == 3 else shared[:1]) or f"jw{parsed[0].program}"  # type: ignore[union-attr]
+    else:
+        name = os.path.commonprefix(bases).rstrip("-_") or bases[0]
+    return f"{name}_series" if name in bases else name  # products of level 2 have that name

@@ -3,39 +3,74 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from jwst_dask.core.errors import ParameterError
 from jwst_dask.core.pipeline import Pipeline
 
 
-def layers(pipeline: Pipeline, model: Any, params: Mapping[str, Any], pars_file: str | None, context: str) -> list[tuple[str, Mapping[str, Any]]]:
+def layers(pipeline: Pipeline, model: Callable[[], Any], params: Mapping[str, Any], pars_file: str | None, context: str,
+           shared: bool = False) -> list[tuple[str, Mapping[str, Any]]]:  # fmt: skip
     """Sources of parameter values for `core.pipeline.settle`.
 
     Parameters
     ----------
     pipeline : Pipeline
-    model : datamodel
-        First exposure; its metadata select the ``pars-*`` references.
+    model : callable
+        Gives the datamodel of the first exposure, whose metadata select the ``pars-*`` references; None if none can be opened.
     params : mapping
         Values from the command line or the call.
     pars_file : str
         The user's parameter file (ASDF or YAML).
     context : str
         CRDS context.
+    shared : bool
+        File and call are meant for a chain of pipelines: take what concerns this one.
     """
     out: list[tuple[str, Mapping[str, Any]]] = []
-    if os.environ.get("STPIPE_DISABLE_CRDS_STEPPARS", "").lower() not in ("true", "1", "yes"):
+    if os.environ.get("STPIPE_DISABLE_CRDS_STEPPARS", "").lower() not in ("true", "1", "yes") and (first := model()) is not None:
         from jwst_dask.refs import pars
 
-        out += [(source, _known(pipeline, values)) for source, values in pars.from_crds(pipeline.pars, pipeline.aliases(), model.get_crds_parameters(), context)]
+        out += [(source, _known(pipeline, values)) for source, values in pars.from_crds(pipeline.pars, pipeline.aliases(), first.get_crds_parameters(), context)]
     if pars_file:
         from jwst_dask.refs import pars
 
         out.append((os.path.basename(pars_file), pars.read_pars(pars_file)))
     if params:
         out.append(("user", params))
-    return out
+    given = ("user", os.path.basename(pars_file or ""))
+    return [(source, share(pipeline, values)) if shared and source in given else (source, values) for source, values in out]
+
+
+CHAIN = ("calwebb_spec2", "calwebb_tso3")
+"""Pipelines that `auto` may run one after the other."""
+
+
+def share(pipeline: Pipeline, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Of parameters given to a chain of pipelines, those that concern one.
+
+    Raises
+    ------
+    ParameterError
+        For a name that none of the chain has.
+    """
+    from jwst_dask.pipelines import table
+    from jwst_dask.steps import step_class
+
+    chain = [pipeline, *(table.pipeline(name) for name in CHAIN)]
+    steps = {alias for one in chain for alias in one.aliases()}
+    for alias in params.get("steps", {}):
+        if alias not in steps:
+            raise ParameterError(f"there is no step {alias!r} in these pipelines; there are {', '.join(sorted(steps))}")
+    names = {name for one in chain for name in one.parameters} | {f"override_{reftype}" for alias in steps for reftype in step_class(alias).references}
+    for name in params:
+        if name != "steps" and name not in names:
+            raise ParameterError(f"{', '.join(CHAIN)} have no parameter {name!r}; parameters of steps are written steps.STEP.{name}")
+    own = set(pipeline.aliases())
+    used = {f"override_{reftype}" for alias in own for reftype in step_class(alias).references}
+    out: dict[str, Any] = {name: value for name, value in params.items() if name in used or name in pipeline.parameters}
+    return {**out, "steps": {alias: values for alias, values in params.get("steps", {}).items() if alias in own}}
 
 
 def _known(pipeline: Pipeline, values: Mapping[str, Any]) -> Mapping[str, Any]:

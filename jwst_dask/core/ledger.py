@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from jwst_dask.core.errors import InputError
+
+log = logging.getLogger(__name__)
 
 FOLDER = ".jwst_dask"
 _COMMON = ("save_results", "suffix", "output_dir", "output_file", "skip")
@@ -92,8 +95,11 @@ class Ledger:
         self._append({"product": os.path.basename(product), "key": key, "status": "COMPLETE", "identity": Identity.of(product).__dict__, **details})
 
     def record_failure(self, product: str | os.PathLike[str], key: str, reason: str) -> None:
-        """Note a product that was not made, and why."""
-        self._append({"product": os.path.basename(product), "key": key, "status": "FAILED", "identity": None, "reason": reason})
+        """Note a product that was not made, and why (as far as there is room on the disk)."""
+        try:
+            self._append({"product": os.path.basename(product), "key": key, "status": "FAILED", "identity": None, "reason": reason})
+        except InputError as error:
+            log.warning("%s", error)
 
     def _append(self, row: dict[str, Any]) -> None:
         row["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

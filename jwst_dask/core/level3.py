@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jwst_dask
@@ -25,8 +26,8 @@ def plan_level3(job: Job, request: Request, opts: Any) -> None:
         before = {name for name in order[:place] if isinstance(name, str)}
         if not item.spectra and not _complete(extracted[0].stages, "white_light"):
             continue
-        final = opts.output_dir / _name(item, request)
-        stages = [ledger.stage_record(s) | {"exposure": e.name} for e in extracted for s in e.stages if s.step.alias in before]
+        final = opts.output_dir / _name(item, request, extracted[0].stages)
+        stages: list[Mapping[str, Any]] = [ledger.stage_record(s) | {"exposure": e.name} for e in extracted for s in e.stages if s.step.alias in before]
         key = ledger.product_key([ledger.Identity.of(e.file.path) for e in extracted], stages,
                                  {"version": jwst_dask.__version__, "pipeline": job.pipeline.alias, "product": final.name,
                                   "table": request.table, "pool": request.pool})  # fmt: skip
@@ -37,10 +38,13 @@ def plan_level3(job: Job, request: Request, opts: Any) -> None:
         job.level3.append(planned)
 
 
-def _name(product: Product, request: Request) -> str:
+def _name(product: Product, request: Request, stages: list[Stage]) -> str:
     from jwst_dask.io.names import product_name
 
-    return product_name(request.name, product.named(True), extension=product.extension)
+    if product.spectra:
+        return product_name(request.name, product.named(True), extension=product.extension)
+    step: Any = next(stage.step for stage in stages if stage.step.alias == "white_light")
+    return product_name(request.name, step.suffix or product.named(True), extension=step.output_ext)
 
 
 def _complete(stages: list[Stage], alias: str) -> bool:
@@ -48,7 +52,7 @@ def _complete(stages: list[Stage], alias: str) -> bool:
 
 
 def _layout(job: Job, extracted: list[Any], request: Request, final: Any, opts: Any) -> Any:
-    from jwst_dask.core.run import stamp
+    from jwst_dask.core.planner import stamp
     from jwst_dask.io.layout import plan_layout
     from jwst_dask.steps.stage3.level3 import combine
 

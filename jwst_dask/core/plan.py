@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -109,7 +110,17 @@ def _places(planned: PlannedProduct) -> tuple[tuple[tuple[str, Any], ...], Any]:
 
 @dataclass
 class Job:
-    """One pipeline over the exposures of one association product."""
+    """One pipeline over the exposures of one association product.
+
+    Attributes
+    ----------
+    skip : bool
+        Go on with the other exposures when one fails.
+    tolerant : bool
+        Failures do not count for the exit status (``fail_on_exception=False``).
+    failures : list of str
+        What went wrong so far.
+    """
 
     pipeline: Pipeline
     name: str
@@ -117,6 +128,8 @@ class Job:
     level3: list[PlannedProduct]
     settings: Mapping[str, Mapping[str, Setting]]
     own: Mapping[str, Setting]
+    skip: bool = False
+    tolerant: bool = False
     failures: list[str] = field(default_factory=list)
 
     def products(self) -> list[PlannedProduct]:
@@ -164,9 +177,9 @@ def _work(job: Job, exposure: ExposurePlan) -> bool:
 
 
 def _read(exposure: ExposurePlan) -> int:
-    per = sum(hdu.nbytes for hdu in exposure.file.hdus if hdu.name.lower() in CUBES) / max(1, exposure.draft.nints)
-    edges = 2 * exposure.chunks.halo * max(0, len(exposure.chunks.bounds) - 1)
-    return int(per * (exposure.draft.nints + edges))
+    nints, halo = exposure.draft.nints, exposure.chunks.halo
+    per = sum(math.prod(hdu.shape) * hdu.native.itemsize for hdu in exposure.file.hdus if hdu.name.lower() in CUBES) // max(1, nints)
+    return int(per) * sum(min(nints, stop + halo) - max(0, start - halo) for start, stop in exposure.chunks.bounds)
 
 
 def describe(plan: Plan, verbose: bool = False) -> list[str]:
@@ -204,5 +217,5 @@ def _steps(job: Job, verbose: bool) -> list[str]:
         shown = {n: s for n, s in settings.items() if s.source != "default" or (runs and (verbose or n not in COMMON))}
         lines += [f"    {name} = {s.value!r} ({s.source})" for name, s in shown.items()]
         found = {t: p for t, p in stage.references.items() if p != "N/A" or verbose}
-        lines += [f"    {reftype}: {os.path.basename(path)}" for reftype, path in found.items()]
+        lines += [f"    {reftype}: {path if path == 'N/A' else os.path.basename(path)}" for reftype, path in found.items()]
     return lines

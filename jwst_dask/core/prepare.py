@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from jwst_dask.core.errors import JwstDaskError
+from jwst_dask.core.errors import InputError, JwstDaskError
 from jwst_dask.core.pipeline import Product
 from jwst_dask.core.step import Skip, State, Step
 from jwst_dask.data.exposure import Block, Draft
@@ -167,7 +167,7 @@ def _asked_for(stage: Stage, draft: Draft, seen: set[str]) -> list[Product]:
     if stage.status == "COMPLETE" and stage.step.save_results and stage.step.alias != "white_light":
         suffix = stage.step.suffix or stage.step.alias
         if stage.step.alias != "extract_1d":  # its result is a product of the pipelines anyway
-            out.append(Product(suffix, suffix))
+            out.append(Product(suffix, suffix, folder=stage.step.output_dir or "", base=stage.step.output_file or ""))
     for name in draft.extras:
         if name not in seen:
             seen.add(name)
@@ -183,13 +183,17 @@ def _wanted(product: Product, stages: list[Stage]) -> bool:
 def _prepare_step(draft: Draft, step: Step, meta: Mapping[str, Any], references: Callable[[Any, Step], Any]) -> Stage:
     began = time.perf_counter()
     where = f"{os.path.basename(draft.path)}: {step.alias}: "
+    refs = references(draft.model, step)
     try:
-        refs = references(draft.model, step)
         answer: State | Skip | None = step.applies(meta)
         if answer is None:
             answer = step.prepare(draft, refs)
     except JwstDaskError as error:
         raise type(error)(str(error) if str(error).startswith(os.path.basename(draft.path)) else where + str(error)) from error
+    except Exception as error:  # what a damaged file or reference may set off has no end
+        read = ", ".join(f"{reftype} {path}" for reftype, path in refs.used.items() if path != "N/A")
+        raise InputError(f"{where}{type(error).__name__}: {error}"
+                         + (f"; check the references it reads: {read}" if read else "")) from error  # fmt: skip
     seconds = time.perf_counter() - began
     used, recorded = dict(refs.used), refs.recorded()
     if isinstance(answer, Skip):
@@ -233,8 +237,19 @@ class StateStore:
             digest.update(np.ascontiguousarray(arrays[name]).tobytes())
         path = self.folder / f"state-{digest.hexdigest()[:24]}.npz"
         if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".state-", suffix=".npz", delete=False) as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-            os.replace(file.name, path)
+            try:
+                self._save(path, arrays)
+            except OSError as error:
+                raise InputError(f"{path}: cannot be written ({error.strerror}); free some space, or choose another --output-dir") from error
         return str(path)
+
+    def _save(self, path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self.folder, prefix=".state-", suffix=".npz")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise

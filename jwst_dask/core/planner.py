@@ -1,0 +1,145 @@
+"""Plan one exposure: its draft through the chain of steps, products laid out on the way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import jwst_dask
+from jwst_dask.core import chunks, execute, ledger, prepare
+from jwst_dask.core.config import setting
+from jwst_dask.core.errors import InputError, JwstDaskError
+from jwst_dask.core.inputs import Request
+from jwst_dask.core.pipeline import Pipeline, Product
+from jwst_dask.core.plan import ExposurePlan, PlannedProduct
+from jwst_dask.data.exposure import CUBES, Draft
+
+
+def draft_of(path: str) -> Draft:
+    """The draft of an exposure file, nothing done to it yet."""
+    from jwst_dask.io.skeleton import skeleton
+
+    model, nints = skeleton(path), 1
+    if model.data is not None and model.data.ndim == 3:
+        from jwst_dask.io.fits import scan
+
+        nints = scan(path).nints
+    return Draft(model, path, nints)
+
+
+class ExposurePlanner:
+    """Plans one exposure: draft through the chain, products laid out on the way."""
+
+    def __init__(self, pipeline: Pipeline, request: Request, steps: Mapping[str, Any], opts: Any, where: execute.Resources, context: str) -> None:
+        self.pipeline, self.request, self.steps, self.opts, self.where, self.context = pipeline, request, steps, opts, where, context
+        self.book = ledger.Ledger(opts.output_dir)
+        self.products: list[PlannedProduct] = []
+
+    def exposure(self, index: int, path: str) -> ExposurePlan:
+        """Plan one exposure.
+
+        Raises
+        ------
+        JwstDaskError
+            When it cannot be planned; the message names the file, and the step where one failed.
+        """
+        try:
+            return self._exposure(index, path)
+        except (JwstDaskError, OSError):
+            raise
+        except Exception as error:  # what a damaged file may set off has no end
+            raise InputError(f"{os.path.basename(path)}: cannot be processed ({type(error).__name__}: {error}); --verbose shows where") from error
+
+    def _exposure(self, index: int, path: str) -> ExposurePlan:
+        from jwst_dask.data.schema import check_file
+        from jwst_dask.io.fits import scan
+
+        file = scan(path)
+        problems = check_file(file)
+        if problems:
+            raise InputError("; ".join(str(problem) for problem in problems))
+        draft = draft_of(path)
+        draft.model.meta.asn.pool_name, draft.model.meta.asn.table_name = self.request.pool, self.request.table
+        exp_type = str(draft.model.meta.exposure.type)
+        order = self.pipeline.order(exp_type, os.path.basename(path))
+        if self.pipeline.level == 3:
+            _must_be_series(draft)
+        self.inputs = [ledger.Identity.of(path)]
+        stages = prepare.prepare(draft, order, self.steps, self._references, self._provenance(), members=self.request.members,
+                                 unrecorded=self.pipeline.unrecorded.get(exp_type, ()), on_product=self._product)  # fmt: skip
+        per = sum(hdu.nbytes for hdu in file.hdus if hdu.name.lower() in CUBES) // max(1, draft.nints) * 7 // 5  # and what the chain adds
+        halo = max((stage.halo(draft.nints) for stage in stages if stage.runs), default=0)
+        limit = chunks.budget(self.where.memory_limit, self.where.threads)
+        blocks = chunks.split(draft.nints, per, limit, halo, self.opts.chunk or setting("chunks.integrations"))
+        return ExposurePlan(index, self.request.name if self.pipeline.level == 2 else Path(path).stem, file, draft, stages, self.products, blocks)
+
+    def _references(self, model: Any, step: Any) -> Any:
+        from jwst_dask.refs.crds import References
+
+        return References(model.get_crds_parameters(), overrides=step.overrides, context=self.context)
+
+    def _provenance(self) -> prepare.Provenance:
+        from jwst_dask.refs.crds import crds_version
+
+        return prepare.Provenance(self.context, crds_version(), self.request.pool, self.request.table)
+
+    def _product(self, product: Product, draft: Draft, stages: list[prepare.Stage]) -> None:
+        if product.level3:
+            return
+        from jwst_dask.io.layout import plan_layout
+
+        final = Path(product.folder or self.opts.output_dir).absolute() / self._name(product, draft)
+        model = draft.extras[product.extra] if product.extra else draft.spectra if product.spectra else draft.model
+        model.meta.filename = final.name
+        key = ledger.product_key(self.inputs, [ledger.stage_record(s) for s in stages],
+                                 {"version": jwst_dask.__version__, "pipeline": self.pipeline.alias, "product": final.name,
+                                  "table": self.request.table, "pool": self.request.pool})  # fmt: skip
+        stamp(model, stages)
+        rows = _spectral(draft) if product.spectra else _planes(model, draft)
+        layout = plan_layout(model, rows)
+        after = sum(stage.runs for stage in stages)
+        done = self.opts.resume and self.book.is_current(final, key)
+        filled = not product.extra or product.extra in stages[-1].step.side_products
+        arrays = ({"SCI": product.extra} if product.extra else {name.upper(): name for name in CUBES}) if filled else {}
+        self.products.append(PlannedProduct(product, final, layout, after, key, done, arrays=arrays))
+
+    def _name(self, product: Product, draft: Draft) -> str:
+        from jwst_dask.io.names import product_name
+
+        base = product.base or self.request.name if self.pipeline.level == 2 or product.base else os.path.basename(draft.path)
+        asn_id = self.request.asn_id if self.pipeline.level == 3 else None
+        return product_name(base, product.named(draft.is_cube), asn_id=asn_id, extension=product.extension)
+
+
+def _planes(model: Any, draft: Draft) -> dict[str, int]:
+    """Planes of each image array of a product that blocks fill: one per integration, or the one image."""
+    named = {"SCI": "data", "ERR": "err", "DQ": "dq", "VAR_POISSON": "var_poisson", "VAR_RNOISE": "var_rnoise", "VAR_FLAT": "var_flat"}
+    wanted = np.ndim(model.instance.get("data"))
+    return {hdu: draft.nints for hdu, name in named.items() if np.ndim(model.instance.get(name)) == wanted and (wanted == 3 or not draft.is_cube)}
+
+
+def _spectral(draft: Draft) -> dict[tuple[str, int], int]:
+    """Rows of the spectral table: integrations, or for a single image its wavelengths."""
+    return {("EXTRACT1D", 1): draft.nints if draft.is_cube else len(draft.spectra.spec[0].spec_table)}
+
+
+def _must_be_series(draft: Draft) -> None:
+    exposure = draft.model.meta.exposure
+    series = draft.model.meta.visit.tsovisit or exposure.type in ("NRC_TSIMAGE", "NRC_TSGRISM", "NRS_BRIGHTOBJ")
+    if not series or (exposure.nints or 0) < 2:
+        raise InputError(f"{os.path.basename(draft.path)}: not a time series (TSOVISIT {draft.model.meta.visit.tsovisit}, EXP_TYPE {exposure.type}, "
+                         f"NINTS {exposure.nints}); calwebb_tso3 takes series of two integrations or more")  # fmt: skip
+
+
+def stamp(model: Any, stages: list[prepare.Stage]) -> None:
+    """Software version and the parameters that were used, into a product's metadata."""
+    model.meta.calibration_software_version = f"jwst_dask {jwst_dask.__version__}"
+    model.meta.calibration_software_revision = "RELEASE"
+    model.instance["jwst_dask"] = {
+        "version": jwst_dask.__version__,
+        "parameters": {s.step.alias: {k: list(v) if isinstance(v, tuple) else v for k, v in s.step.values().items()} for s in stages if s.status == "COMPLETE"},
+    }
