@@ -39,19 +39,20 @@ th,td{text-align:left;vertical-align:top;padding:.3rem .9rem .3rem 0;border-bott
 th:last-child,td:last-child{padding-right:0}
 thead th{font-weight:600;border-bottom-color:#a9adb5;white-space:nowrap}
 tbody th{font-weight:500}
-tbody th:not(.name) code{white-space:nowrap}
 .n{text-align:right;white-space:nowrap}
-.name{overflow-wrap:anywhere;min-width:11rem}
+.name{overflow-wrap:anywhere;min-width:15rem}
 td ul{margin:0;padding:0;list-style:none}
 td li{overflow-wrap:anywhere}
 td li+li{margin-top:.1rem}
 .settings{min-width:16rem}
-.settings li{display:inline-block;margin:0 1rem .1rem 0}
+.settings li{display:inline-block;margin:0 1rem .1rem 0;color:var(--soft)}
+.settings li.set{color:var(--accent)}
 .failed ul{margin:.3rem 0;padding-left:1.1rem}
 code,pre{font:.92em/1.45 ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
 pre{font-size:.78rem;background:var(--wash);padding:.9rem 1rem;margin:.5rem 0;white-space:pre-wrap;overflow-wrap:anywhere}
 .set{color:var(--accent);font-weight:600}
 .off td,.off th{color:var(--soft)}
+.skipped{font-size:.87rem;color:var(--soft)}
 .bar{display:inline-block;vertical-align:.05em;height:.55rem;min-width:1px;background:var(--accent);opacity:.75}
 .track{width:34%;min-width:7rem}
 .failed{border-left:3px solid var(--bad);padding:.1rem 0 .1rem .9rem;margin:1rem 0}
@@ -84,14 +85,14 @@ def text(value: object) -> str:
     return escape(str(value), quote=True)
 
 
-def code(value: object) -> str:
+def code(value: object, breaks: bool = True) -> str:
     """Escaped, in the fixed-width face; may break after an underscore, as file names are long."""
-    return f"<code>{text(value).replace('_', '_<wbr>')}</code>"
+    return f"<code>{text(value).replace('_', '_<wbr>') if breaks else text(value)}</code>"
 
 
-def items(lines: Iterable[str]) -> str:
-    """HTML lines as a bare list."""
-    inner = "".join(f"<li>{line}</li>" for line in lines)
+def items(lines: Iterable[Cell]) -> str:
+    """HTML lines as a bare list; a line may come with a class."""
+    inner = "".join(_cell("li", line) for line in lines)
     return f"<ul>{inner}</ul>" if inner else ""
 
 

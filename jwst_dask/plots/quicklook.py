@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SAMPLE = 16
 """Integrations that `plot_dataset` computes of a cube."""
+_TIMES = (("bjd_tdb_mid", "BJD_TDB"), ("tdb_mid", "BJD_TDB"), ("mjd_utc_mid", "MJD_UTC"), ("mjd_avg", "MJD_UTC"))
 
 
 def plot_dataset(ds: Any, figure: Figure | None = None, sample: int = SAMPLE) -> list[Axes]:
@@ -109,9 +110,8 @@ def _draw_spectra(ds: Any, figure: Figure | None, most: int) -> list[Axes]:
     cube = "integration" in ds.flux.dims
     rows = ds.isel(integration=spread(ds.sizes["integration"], most)) if cube else ds
     flux, wavelength = (np.asarray(v, np.float64) for v in compute(rows.flux.data, rows.wavelength.data))
-    time = next((np.asarray(rows[name], np.float64) for name in ("tdb_mid", "time_tdb", "time") if cube and name in rows), np.arange(len(flux)))
-    series = make_series(_name(ds), np.atleast_2d(wavelength)[0], np.atleast_2d(flux), time if cube else np.zeros(1),
-                         str(ds.flux.attrs.get("units", "Jy")), "BJD_TDB" if cube and "tdb_mid" in rows else "")  # fmt: skip
+    scale, time = next(((scale, np.asarray(rows[name], np.float64)) for name, scale in _TIMES if cube and name in rows), ("", np.arange(len(np.atleast_2d(flux)))))
+    series = make_series(_name(ds), np.atleast_2d(wavelength)[0], np.atleast_2d(flux), time, str(ds.flux.attrs.get("units", "Jy")), scale)
     return draw_series([series], figure)
 
 

@@ -206,28 +206,30 @@ def _run(run: RunRecord) -> str:
 
 
 def _job(job: JobRecord, times: dict[str, float]) -> str:
-    rows, dim = [], []
+    rows: list[list[page.Cell]] = []
+    skipped: dict[str, list[str]] = {}
     for step in job.steps:
-        ran = step.result == "run"
-        spent = times.get(step.alias, 0.0) if ran else 0.0
-        rows.append([code(step.alias), (page.seconds(spent) if spent else "", "n"), *_details(step)])
-        dim.append(not ran)
+        if step.result == "run":
+            spent = times.get(step.alias, 0.0)
+            rows.append([code(step.alias, breaks=False), (page.seconds(spent) if spent else "", "n"), *_details(step)])
+        else:
+            skipped.setdefault(step.result.removeprefix("skip: "), []).append(step.alias)
     own = "".join(f'<p>Pipeline setting {code(f"{name} = {value}")} <span class="soft">from {text(source)}</span></p>' for name, value, source in job.own)
     inputs = page.items(f"{code(name)} <span class=soft>{count} integrations to {text(rest)}</span>" for name, count, rest in job.exposures)
     listed = f"<details><summary>{len(job.exposures)} input{'s' if len(job.exposures) != 1 else ''}</summary>{inputs}</details>" if inputs else ""
     wrong = f'<div class="failed">{page.items(text(line) for line in job.failures)}</div>' if job.failures else ""
+    without = "; ".join(f"{', '.join(code(alias, breaks=False) for alias in aliases)}: {text(reason)}" for reason, aliases in skipped.items())
     caption = (f"{job.pipeline} on {len(job.exposures)} exposure{'s' if len(job.exposures) != 1 else ''}. Times are those of all blocks, summed. "
                "Settings in colour are not defaults.")  # fmt: skip
-    return wrong + own + page.table(["Step", ("Time", "n"), "Settings", "References"], rows, caption, dim) + listed
+    table = page.table(["Step", ("Time", "n"), "Settings", "References"], rows, caption) if rows else ""
+    return wrong + own + table + (f'<p class="skipped">Skipped: {without}.</p>' if without else "") + listed
 
 
 def _details(step: StepRecord) -> list[page.Cell]:
-    if step.result != "run":
-        return [(text(step.result.replace("skip:", "skipped:", 1)), "name", 2)]
-    lines = []
+    lines: list[page.Cell] = []
     for name, value, source in sorted(step.parameters, key=lambda item: item[2] == "default"):
         line = code(f"{name} = {value}")
-        lines.append(line if source == "default" else f'<span class="set">{line}</span> <span class="soft">{text(source)}</span>')
+        lines.append(line if source == "default" else (f'{line} <span class="soft">{text(source)}</span>', "set"))
     return [(page.items(lines), "settings"), (page.items(f"{text(reftype)} {code(name)}" for reftype, name in step.references), "name")]
 
 

@@ -133,7 +133,7 @@ def test_page_is_complete_and_needs_nothing_else(folder: Path) -> None:
     assert all(value for tag, name, value in page.attributes if (tag, name) == ("img", "alt"))
     assert page.tags.count("img") == 2 == sum((tag, name) == ("img", "alt") for tag, name, _ in page.attributes)
     text = " ".join("".join(page.words).split())
-    for expected in ("calwebb_spec2", "on 2 exposures", "smoothing_length = 5", "jwst_extract1d.json", "skipped: skip = True", "1.5 s", "1.2 MB",
+    for expected in ("calwebb_spec2", "on 2 exposures", "smoothing_length = 5", "jwst_extract1d.json", "Skipped: pixel_replace: skip = True", "1.5 s", "1.2 MB",
                      "jwst_0001.pmap", "a-seg001_nrs1_crfints.fits", "DO_NOT_USE", "NO_FLAT_FIELD", "fail_on_exception = False", "SlitModel"):  # fmt: skip
         assert expected in text, expected
     assert text.count(NASTY) >= 3  # in the failures, a parameter, the failed exposure: as text
