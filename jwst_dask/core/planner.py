@@ -70,7 +70,8 @@ class ExposurePlanner:
             _must_be_series(draft)
         self.inputs = [ledger.Identity.of(path)]
         stages = prepare.prepare(draft, order, self.steps, self._references, self._provenance(), members=self.request.members,
-                                 unrecorded=self.pipeline.unrecorded.get(exp_type, ()), on_product=self._product)  # fmt: skip
+                                 unrecorded=self.pipeline.unrecorded.get(exp_type, ()), on_product=self._product,
+                                 pixels=self.opts.pixels)  # fmt: skip
         per = sum(hdu.nbytes for hdu in file.hdus if hdu.name.lower() in CUBES) // max(1, draft.nints) * 7 // 5  # and what the chain adds
         halo = max((stage.halo(draft.nints) for stage in stages if stage.runs), default=0)
         limit = chunks.budget(self.where.memory_limit, self.where.threads)

@@ -41,6 +41,8 @@ class Options:
         Integrations in a block.
     allow_outside : bool
         Association members may lie outside the association's folder.
+    pixels : bool
+        Steps may look at the first integration of an exposure while they prepare; not in a plan that is only shown.
     """
 
     output_dir: Path = Path(".")
@@ -51,6 +53,7 @@ class Options:
     scheduler: str | None = None
     allow_outside: bool = False
     checksum: bool | None = None
+    pixels: bool = True
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     @property
@@ -78,7 +81,7 @@ def plan(inputs: Any, pipeline: str = "auto", *, params: Mapping[str, Any] | Non
     **options
         Fields of `Options`.
     """
-    opts = _options(options)
+    opts = _options({**options, "pixels": False})
     paths = expand(inputs)
     auto = pipeline == "auto"
     chosen = choose(paths, opts) if auto else table.pipeline(pipeline)
