@@ -368,12 +368,13 @@ def prefetch(exposures: Iterable[Mapping[str, Any]], reftypes: Iterable[str], co
     list of str
         Paths of the files, each once.
     """
-    types, files = tuple(reftypes), {}
+    types = tuple(reftypes)
+    files: dict[str, None] = {}
     with _guard:
         context = pin_context(context)
         for parameters in exposures:
             names = {k: v for k, v in _select(parameters, types, context).items() if not v.startswith("NOT FOUND")}
-            files |= {path: None for path in _locate(names, parameters, context).values() if path != NOT_APPLICABLE}
+            files |= dict.fromkeys(path for path in _locate(names, parameters, context).values() if path != NOT_APPLICABLE)
     return list(files)
 
 

@@ -59,19 +59,26 @@ def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints
     ParameterError
         For an unknown mode, grating or detector, or sizes that make no series.
     """
-    import numpy as np
-
-    from jwst_dask.simulate import exposures, scene
-
     _check(mode, nsegments, nints, depth, grating, detectors)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     setups = _setups(mode, folder / "crds", shape, grating, detectors)
+    truth = _observe(mode, folder, setups, nsegments, nints, seed, depth, rate, noise)
+    truth.save()
+    return truth
+
+
+def _observe(mode: str, folder: Path, setups: list[Setup], nsegments: int, nints: int, seed: int, depth: float, rate: bool, noise: float) -> Truth:
+    """Write exposures and associations of all detectors."""
+    import numpy as np
+
+    from jwst_dask.simulate import exposures, scene
+
     names: list[str] = []
     second: list[str] = []
     third: list[str] = []
+    total = nsegments * nints
     for setup in setups:
-        total = nsegments * nints
         blank = exposures.Series(START, np.ones(total), nsegments, nints, seed, noise)
         mid = exposures.times(setup, blank)[:, 1]
         length = total * setup.cadence / 86400
@@ -82,10 +89,8 @@ def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints
         names += written
     if len(setups) > 1 and not rate:
         third.append(exposures.level3(folder, setup, setup.product.rsplit("-", 1)[0], names))
-    truth = Truth(mode, str(folder), mid, series.light_curve, float(depth), setups[0].wavelength, setups[0].flux, np.array(names), np.array(second),
-                  np.array(third, dtype=str))  # fmt: skip
-    truth.save()
-    return truth
+    return Truth(mode, str(folder), mid, series.light_curve, float(depth), setups[0].wavelength, setups[0].flux, np.array(names), np.array(second),
+                 np.array(third, dtype=str))  # fmt: skip
 
 
 def _check(mode: str, nsegments: int, nints: int, depth: float, grating: str, detectors: tuple[str, ...]) -> None:

@@ -27,7 +27,7 @@ BASE = {"META.EXPOSURE.TYPE": EXP_TYPE}
 def wavelength(row: np.ndarray) -> np.ndarray:
     """um at rows relative to ZERO: the square is linear, so dispersion grows towards the red, as a prism's does."""
     share = (TRACE[0] - np.asarray(row, float)) / (TRACE[0] - TRACE[1])
-    return np.sqrt(SPAN[0] ** 2 + share * (SPAN[1] ** 2 - SPAN[0] ** 2))
+    return np.asarray(np.sqrt(SPAN[0] ** 2 + share * (SPAN[1] ** 2 - SPAN[0] ** 2)))
 
 
 def bend(row: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ def conversion(w: np.ndarray, mjd: float) -> np.ndarray:
     """MJy per DN/s and pixel on a date."""
     start, year, soft, power = FADING
     throughput = year * ((mjd - start + soft) / (365.0 + soft)) ** power
-    return PHOTMJSR * response(w) / throughput * AREA_SR
+    return np.asarray(PHOTMJSR * response(w) / throughput * AREA_SR)
 
 
 def flat() -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,8 @@ Every function of the response is used twice: to fill a reference file, and to m
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from jwst_dask.simulate import optics, scene
@@ -100,21 +102,25 @@ BASE = {"META.EXPOSURE.TYPE": EXP_TYPE}
 
 def _optics(shelf: Shelf, gratings: tuple[str, ...]) -> None:
     parts = optics.train()
-    from astropy.modeling import models as m
-
     shelf.tree("camera", "camera of the mock spectrograph", "CameraModel", {"model": parts["camera"]}, BASE)
     shelf.tree("collimator", "collimator of the mock spectrograph", "CollimatorModel", {"model": parts["collimator"]}, BASE)
     shelf.tree("ote", "telescope to V2, V3", "OTEModel", {"model": parts["ote"]}, BASE, output_units="arcsec")
     shelf.tree("fpa", "detectors", "FPAModel", {"nrs1_model": parts["nrs1"], "nrs2_model": parts["nrs2"]}, BASE)
     row = [("NO", "i4"), ("XC", "f4"), ("YC", "f4"), ("SIZEX", "f4"), ("SIZEY", "f4")]
     slits = np.array([(k + 1, optics.SLIT[0], optics.SLIT[1] + (k - 3) * 1.4e-3, *optics.SLIT[2:]) for k in range(5)], dtype=row)
-    tree = {f"Q{q}": {"data": np.array([(1, 0.0, 0.0, 7.8e-5, 1.78e-4)], dtype=row), "model": parts["q5"]} for q in (1, 2, 3, 4)}
-    shelf.tree("msa", "apertures", "MSAModel", tree | {"Q5": {"data": slits, "model": parts["q5"]}}, BASE, storage="internal")
+    quadrants = {f"Q{q}": {"data": np.array([(1, 0.0, 0.0, 7.8e-5, 1.78e-4)], dtype=row), "model": parts["q5"]} for q in (1, 2, 3, 4)}
+    shelf.tree("msa", "apertures", "MSAModel", quadrants | {"Q5": {"data": slits, "model": parts["q5"]}}, BASE, storage="internal")
     for name in dict.fromkeys(optics.filter_of(grating) for grating in gratings):
         shelf.tree("fore", f"fore optics {name}", "FOREModel", {"model": parts["fore"]}, BASE | {"META.INSTRUMENT.FILTER": name})
+    _dispersers(shelf, gratings)
+
+
+def _dispersers(shelf: Shelf, gratings: tuple[str, ...]) -> None:
+    from astropy.modeling import models as m
+
     for grating in gratings:
         x, y, z, tilt = optics.wheel(grating)
-        tree = {"theta_x": x, "theta_y": y, "theta_z": z, "tilt_x": 0.0, "tilt_y": tilt}
+        tree: dict[str, Any] = {"theta_x": x, "theta_y": y, "theta_z": z, "tilt_x": 0.0, "tilt_y": tilt}
         for name, zero in zip(("gwa_tiltx", "gwa_tilty"), optics.TILT_READING):
             tree[name] = {"temperatures": [37.5], "tilt_model": m.Polynomial1D(1, c0=0.0, c1=optics.TILT_SCALE), "unit": "arcsec", "zeroreadings": [zero]}
         if grating == "PRISM":
@@ -124,9 +130,9 @@ def _optics(shelf: Shelf, gratings: tuple[str, ...]) -> None:
             tree["groovedensity"] = optics.groove_density(grating)
         shelf.tree("disperser", f"disperser {grating}", "DisperserModel", tree, BASE | {"META.INSTRUMENT.GRATING": grating})
     names, ranges = zip(*optics.RANGES.items())
-    tree = {"waverange_selector": ["_".join(pair) for pair in names], "wavelengthrange": [[lo * 1e-6, hi * 1e-6] for lo, hi in ranges],
+    ranges_tree = {"waverange_selector": ["_".join(pair) for pair in names], "wavelengthrange": [[lo * 1e-6, hi * 1e-6] for lo, hi in ranges],
             "order": [-1] * len(names)}  # fmt: skip
-    shelf.tree("wavelengthrange", "wavelength ranges", "WavelengthrangeModel", tree, BASE, wavelength_units="m")
+    shelf.tree("wavelengthrange", "wavelength ranges", "WavelengthrangeModel", ranges_tree, BASE, wavelength_units="m")
 
 
 def _wavecorr(shelf: Shelf) -> None:

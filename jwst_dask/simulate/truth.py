@@ -46,7 +46,8 @@ class Truth:
     def save(self) -> Path:
         """Write ``truth.npz`` into the folder."""
         path = Path(self.folder) / NAME
-        np.savez(path, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "folder"})
+        values = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "folder"}
+        np.savez(path, **values)  # type: ignore[arg-type]
         return path
 
     @classmethod
