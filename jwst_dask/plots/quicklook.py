@@ -55,9 +55,9 @@ def plot_dataset(ds: Any, figure: Figure | None = None, sample: int = SAMPLE) ->
     values = dict(zip(names, compute(*(rows[name].data for name in names))))
     sci, dq = (np.asarray(values[name]).reshape(-1, *rows.sci.shape[-2:]) if name in values else None for name in ("sci", "dq"))
     assert sci is not None
+    panels = 1 if dq is None else 2
+    figure = _figure(figure, (7.2, float(np.clip(7.0 * sci.shape[1] / sci.shape[2], 0.8, 3.5)) * panels + 0.4))
     with style.quiet():
-        panels = 1 if dq is None else 2
-        figure = _figure(figure, (7.2, float(np.clip(7.0 * sci.shape[1] / sci.shape[2], 0.8, 3.5)) * panels + 0.4))
         axes = list(np.atleast_1d(figure.subplots(panels, 1, sharex=True)))
         shown = np.where((dq & 1) == 0, sci, np.nan) if dq is not None else sci
         unit = str(ds.attrs.get("BUNIT", ds.sci.attrs.get("units", "")))
@@ -87,6 +87,7 @@ def _name(ds: Any) -> str:
 
 
 def _figure(figure: Figure | None, size: tuple[float, float]) -> Figure:
+    """The given figure, or a new one of pyplot: made outside `style.quiet`, which would undo what a notebook sets when pyplot is loaded."""
     if figure is not None:
         return figure
     import matplotlib.pyplot as plt
@@ -132,9 +133,9 @@ def plot_series(x1dints: str | os.PathLike[str] | list[Series], figure: Figure |
 
 def draw_series(series: list[Series], figure: Figure | None = None) -> list[Axes]:
     """Median spectra in one panel, then a time-wavelength image for each series."""
+    images = [s for s in series if s.image.shape[0] > 1 and s.image.shape[1]]
+    figure = _figure(figure, (7.2, 2.6 + 2.9 * len(images)))
     with style.quiet():
-        images = [s for s in series if s.image.shape[0] > 1 and s.image.shape[1]]
-        figure = _figure(figure, (7.2, 2.6 + 2.9 * len(images)))
         axes = list(np.atleast_1d(figure.subplots(1 + len(images), 1, height_ratios=[1] + [1.25] * len(images))))
         draw_spectra(axes[0], series)
         for panel, each in zip(axes[1:], images):
@@ -188,8 +189,8 @@ def plot_whitelight(table: Any, figure: Figure | None = None) -> list[Axes]:
         from astropy.table import QTable
 
         table = QTable.read(table, format="ascii.ecsv")
+    figure = _figure(figure, (7.2, 3.0))
     with style.quiet():
-        figure = _figure(figure, (7.2, 3.0))
         axes = figure.subplots()
         draw_whitelight(axes, table)
     return [axes]
