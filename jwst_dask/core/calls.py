@@ -240,7 +240,7 @@ def _lazy(rows: Any, start: int, draft: Draft, product: Product, chain: Any, lin
     blocks = graph.segment(arrays, tuple(chain), start, max((s.halo(draft.nints) for s in links), default=0), product.suffix)
     if product.spectra:
         return _spectra(xr, graph, blocks, draft, sizes, coords, attrs, cube)
-    names = [*arrays, *(name for name in dict.fromkeys(w for s in links for w in s.step.writes) if name not in arrays)]
+    names = [*arrays, *(name for name in dict.fromkeys(w for s in links for w in s.step.writes) if name not in arrays and name in CUBES)]
     dims = ("integration", "y", "x") if cube else ("y", "x")
     data = {}
     for name in names:

@@ -58,7 +58,8 @@ def expand(inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) ->
     return list(dict.fromkeys(out))
 
 
-def requests(paths: list[str], level: int, allow_outside: bool = False, isolate: bool = False) -> tuple[list[Request], dict[str, str]]:
+def requests(paths: list[str], level: int, allow_outside: bool = False, isolate: bool = False,
+             also: tuple[str, ...] = ()) -> tuple[list[Request], dict[str, str]]:  # fmt: skip
     """Requests for a pipeline of this level.
 
     Stage 2 makes one request for each exposure; stage 3 one for each association product (loose files make one together).
@@ -72,6 +73,8 @@ def requests(paths: list[str], level: int, allow_outside: bool = False, isolate:
         Association members may lie outside the association's folder.
     isolate : bool
         Report associations that cannot be used rather than fail with the first.
+    also : tuple of str
+        Folders where association members may be besides.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def requests(paths: list[str], level: int, allow_outside: bool = False, isolate:
     for path in paths:
         if path.endswith(".json"):
             try:
-                out += _of_association(association.load(path, allow_outside=allow_outside), path)
+                out += _of_association(association.load(path, allow_outside=allow_outside, also=also), path)
             except InputError as error:
                 if not isolate:
                     raise

@@ -112,9 +112,10 @@ def choose(paths: list[str], opts: Options) -> Pipeline:
     if path.endswith(".json"):
         from jwst_dask.data import association
 
-        asn = association.load(path, allow_outside=opts.allow_outside)
-        if asn.asn_type in ("spec2", "tso3"):
-            return table.pipeline(asn.asn_type)
+        kind = association.asn_type(path)
+        if kind in ("spec2", "tso-spec2", "tso3"):
+            return table.pipeline("spec2" if kind == "tso-spec2" else kind)
+        asn = association.load(path, allow_outside=opts.allow_outside, also=(opts.output_dir,))
         path = str(next(m.path for p in asn.products for m in p.members if m.exptype.lower() == "science"))
     exp_type = str(scan(path).header("PRIMARY").get("EXP_TYPE", "")).strip("' ")
     suffix = split_suffix(os.path.basename(path))[1]
@@ -130,7 +131,7 @@ def _plan(pipeline: Pipeline, paths: list[str], params: Mapping[str, Any], pars_
     from jwst_dask.refs.crds import pin_context
 
     context = pin_context()
-    wanted, failures = requests(paths, pipeline.level, opts.allow_outside, opts.on_error == "skip")
+    wanted, failures = requests(paths, pipeline.level, opts.allow_outside, opts.on_error == "skip", (str(opts.output_dir),))
     jobs, index = [Job(pipeline, name, [], [], {}, {}, True, failures=[text]) for name, text in failures.items()], 0
     for request in wanted:
         jobs.append(_job(pipeline, request, params, pars_file, opts, where, context, index, shared))
@@ -220,7 +221,8 @@ def run(inputs: Any, pipeline: str = "auto", *, params: Mapping[str, Any] | None
         progress: Any = None, **options: Any) -> Any:  # fmt: skip
     """Run a pipeline and write its products. Parameters as for `plan`.
 
-    With ``auto`` and count-rate exposures of a time series, `calwebb_spec2` is followed by `calwebb_tso3`.
+    With ``auto`` and count-rate exposures of a time series, `calwebb_spec2` is followed by `calwebb_tso3`, on its association if that
+    is among the inputs.
 
     Returns
     -------
@@ -245,6 +247,8 @@ def run_pipeline(inputs: Any, pipeline: Pipeline | None, *, params: Mapping[str,
     client = client or (execute.active_client() if not opts.scheduler else None)
     where = execute.resources(client, opts.scheduler, opts.threads)
     paths = expand(inputs)
+    later = [path for path in paths if _is_level3(path)] if pipeline is None else []
+    paths = [path for path in paths if path not in later] or paths
     chosen = pipeline or choose(paths, opts)
     given = params or {}
     following = table.pipeline("calwebb_tso3") if pipeline is None and chosen.level == 2 else None
@@ -256,12 +260,19 @@ def run_pipeline(inputs: Any, pipeline: Pipeline | None, *, params: Mapping[str,
     carry_out(made, opts, client, result, progress)
     series = [str(p.final) for job in made.jobs for p in job.products() if p.product.suffix_ints == "calints" and p.final.name in result.products]
     if following is not None and series and all(_is_series(job) for job in made.jobs):
-        third = _plan(following, series, given, pars_file, opts, where, True)
+        third = _plan(following, later or series, given, pars_file, opts, where, True)
         if any(job.failures for job in made.jobs):
             for job in third.jobs:
                 job.level3, job.failures = [], [*job.failures, f"{job.name}: {WITHOUT_LEVEL3}"]
         carry_out(third, opts, client, result, progress)
     return result
+
+
+def _is_level3(path: str) -> bool:
+    """Whether an input is the association of a level-3 product."""
+    from jwst_dask.data import association
+
+    return path.endswith(".json") and association.asn_type(path) == "tso3"
 
 
 def _is_series(job: Job) -> bool:

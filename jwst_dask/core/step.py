@@ -124,6 +124,7 @@ class Step:
     """Integrations that `run` must see on each side of its block."""
     reads: ClassVar[tuple[str, ...]] = ("sci", "err", "dq", "var_poisson", "var_rnoise", "var_flat")
     writes: ClassVar[tuple[str, ...]] = ()
+    """Arrays that `run` changes or makes, and tables that it adds."""
     side_products: ClassVar[tuple[str, ...]] = ()
     """Entries of ``draft.extras`` whose SCI array the blocks fill from ``block.arrays`` under the same name."""
 

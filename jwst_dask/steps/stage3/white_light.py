@@ -57,6 +57,7 @@ class WhiteLightStep(BlockStep):
     cal_step: ClassVar[str] = "white_light"
     references: ClassVar[tuple[str, ...]] = ("wavelengthrange",)
     reads: ClassVar[tuple[str, ...]] = ()
+    writes: ClassVar[tuple[str, ...]] = ("white_light", "white_light_times")
 
     min_wavelength: float | None = param(None, "Shortest wavelength of the sum", unit="micrometre", kind="float")
     max_wavelength: float | None = param(None, "Longest wavelength of the sum", unit="micrometre", kind="float")
