@@ -53,7 +53,7 @@ class StepCall:
         from jwst_dask.refs.crds import pin_context
 
         dataset, values = _opened(source), {}
-        if os.environ.get("STPIPE_DISABLE_CRDS_STEPPARS", "").lower() not in ("true", "1", "yes"):
+        if not pars.disabled():
             for _, found in pars.from_crds("", [self.alias], drafts_of(dataset)[0].model.get_crds_parameters(), pin_context()):
                 values.update(found.get("steps", {}).get(self.alias, {}))
         known = self.cls.parameters()

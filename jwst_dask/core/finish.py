@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,8 @@ class _Work:
                     own = exposure.tasks(store, table if "ver" in exposure.tables else None, exposure.tables.get("ver", 0))
                     self.waiting[exposure.index] = len(own)
                     tasks += own
+                for stage in exposure.stages:  # the store has it
+                    stage.state = {}
         return tasks
 
     def _reserve(self, job: Job, exposure: ExposurePlan | None, wanted: list[PlannedProduct]) -> None:
@@ -138,6 +140,7 @@ class _Work:
                     planned.final.parent.mkdir(parents=True, exist_ok=True)
                     planned.temporary = Path(temporary(planned.final, self.opts.run_id))
                     allocate(planned.temporary, planned.layout, reserve=bool(setting("fits.preallocate")))
+                    planned.layout = replace(planned.layout, pieces=())  # they are in the file
         except (JwstDaskError, OSError) as error:
             for planned in wanted:
                 _discard(planned)

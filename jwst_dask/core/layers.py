@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from jwst_dask.core.errors import ParameterError
 from jwst_dask.core.pipeline import Pipeline
+
+log = logging.getLogger(__name__)
 
 
 def layers(pipeline: Pipeline, model: Callable[[], Any], params: Mapping[str, Any], pars_file: str | None, context: str,
@@ -28,21 +31,25 @@ def layers(pipeline: Pipeline, model: Callable[[], Any], params: Mapping[str, An
     shared : bool
         File and call are meant for a chain of pipelines: take what concerns this one.
     """
-    out: list[tuple[str, Mapping[str, Any]]] = []
-    if os.environ.get("STPIPE_DISABLE_CRDS_STEPPARS", "").lower() not in ("true", "1", "yes") and (first := model()) is not None:
-        from jwst_dask.refs import pars
+    from jwst_dask.refs import pars
 
+    out: list[tuple[str, Mapping[str, Any]]] = []
+    if not pars.disabled() and (first := model()) is not None:
         out += [(source, _known(pipeline, values)) for source, values in pars.from_crds(pipeline.pars, pipeline.aliases(), first.get_crds_parameters(), context)]
     if pars_file:
-        from jwst_dask.refs import pars
-
-        out.append((os.path.basename(pars_file), pars.read_pars(pars_file)))
+        values = pars.read_pars(pars_file)
+        known = values if shared else _known(pipeline, values)
+        if lost := _lost(values, known):
+            log.warning("%s: %s: not known here, left out", os.path.basename(pars_file), ", ".join(lost))
+        out.append((os.path.basename(pars_file), known))
     if params:
         out.append(("user", params))
     given = ("user", os.path.basename(pars_file or ""))
     return [(source, share(pipeline, values)) if shared and source in given else (source, values) for source, values in out]
 
 
+FRAMEWORK = ("pre_hooks", "post_hooks", "output_ext", "output_use_model", "output_use_index", "search_output_file", "input_dir")
+"""Options of stpipe in every parameter file that it writes; they have no counterpart here."""
 CHAIN = ("calwebb_spec2", "calwebb_tso3")
 """Pipelines that `auto` may run one after the other."""
 
@@ -71,6 +78,17 @@ def share(pipeline: Pipeline, params: Mapping[str, Any]) -> dict[str, Any]:
     used = {f"override_{reftype}" for alias in own for reftype in step_class(alias).references}
     out: dict[str, Any] = {name: value for name, value in params.items() if name in used or name in pipeline.parameters}
     return {**out, "steps": {alias: values for alias, values in params.get("steps", {}).items() if alias in own}}
+
+
+def _lost(values: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+    """Names that `_known` dropped, but for unset values."""
+    steps = known.get("steps", {})
+    return [name for name in values if name != "steps" and name not in known] + [
+        f"{alias}.{name}"
+        for alias, given in values.get("steps", {}).items()
+        for name, value in given.items()
+        if value is not None and name not in steps.get(alias, {}) and name not in FRAMEWORK
+    ]
 
 
 def _known(pipeline: Pipeline, values: Mapping[str, Any]) -> Mapping[str, Any]:

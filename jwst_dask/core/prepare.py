@@ -144,6 +144,7 @@ def prepare(
             break
         for product in _asked_for(stage, draft, seen) if on_product is not None else ():
             on_product(product, draft, stages)
+    draft.first = None
     return stages
 
 

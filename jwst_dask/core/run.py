@@ -84,6 +84,7 @@ def plan(inputs: Any, pipeline: str = "auto", *, params: Mapping[str, Any] | Non
     opts = _options({**options, "pixels": False})
     paths = expand(inputs)
     auto = pipeline == "auto"
+    paths = _in_turn(paths)[0] if auto else paths
     chosen = choose(paths, opts) if auto else table.pipeline(pipeline)
     client = client or (execute.active_client() if not opts.scheduler else None)
     where = execute.resources(client, opts.scheduler, opts.threads)
@@ -247,8 +248,7 @@ def run_pipeline(inputs: Any, pipeline: Pipeline | None, *, params: Mapping[str,
     client = client or (execute.active_client() if not opts.scheduler else None)
     where = execute.resources(client, opts.scheduler, opts.threads)
     paths = expand(inputs)
-    later = [path for path in paths if _is_level3(path)] if pipeline is None else []
-    paths = [path for path in paths if path not in later] or paths
+    paths, later = _in_turn(paths) if pipeline is None else (paths, [])
     chosen = pipeline or choose(paths, opts)
     given = params or {}
     following = table.pipeline("calwebb_tso3") if pipeline is None and chosen.level == 2 else None
@@ -268,11 +268,13 @@ def run_pipeline(inputs: Any, pipeline: Pipeline | None, *, params: Mapping[str,
     return result
 
 
-def _is_level3(path: str) -> bool:
-    """Whether an input is the association of a level-3 product."""
+def _in_turn(paths: list[str]) -> tuple[list[str], list[str]]:
+    """Inputs of the first pipeline, and the level-3 associations of the one that follows it."""
     from jwst_dask.data import association
 
-    return path.endswith(".json") and association.asn_type(path) == "tso3"
+    later = [path for path in paths if path.endswith(".json") and association.asn_type(path) == "tso3"]
+    first = [path for path in paths if path not in later]
+    return (first, later) if first else (paths, [])
 
 
 def _is_series(job: Job) -> bool:

@@ -94,7 +94,12 @@ class Association:
         return tuple(member for product in self.products for member in product.science)
 
 
-def load(path: str | os.PathLike[str], allow_outside: bool = False) -> Association:
+def asn_type(path: str | os.PathLike[str]) -> str:
+    """Type of an association (``spec2``, ``tso3``, ...), its members not looked at; empty if it does not say."""
+    return str(_tree(os.fspath(path)).get("asn_type") or "")
+
+
+def load(path: str | os.PathLike[str], allow_outside: bool = False, also: Sequence[str | os.PathLike[str]] = ()) -> Association:
     """Read an association.
 
     Parameters
@@ -103,6 +108,8 @@ def load(path: str | os.PathLike[str], allow_outside: bool = False) -> Associati
         JSON file, or fsspec URL of one.
     allow_outside : bool
         Accept members outside the association's folder (absolute paths, ``..``, links that lead out, URLs).
+    also : sequence of str
+        Folders where members that are not beside the association may be (products of an earlier pipeline).
 
     Raises
     ------
@@ -120,6 +127,8 @@ def load(path: str | os.PathLike[str], allow_outside: bool = False) -> Associati
             raise InputError(f"{name}: product number {number} is not a list of members with expname and exptype") from error
         for expname, exptype in listed:
             where, problem = _place(folder, expname, allow_outside)
+            made = [str(Path(other) / expname) for other in also if problem.endswith("does not exist") and (Path(other) / expname).is_file()]
+            where, problem = (made[0], "") if made else (where, problem)
             problems += [problem] if problem else []
             members.append(Member(expname, exptype, where))
         if not members:
