@@ -83,7 +83,7 @@ def _median(cube: np.ndarray) -> np.ndarray:
 
 def _name(ds: Any) -> str:
     words = [str(ds.attrs.get(key, "")) for key in ("INSTRUME", "DETECTOR", "FILTER", "GRATING")]
-    return " ".join(word for word in words if word and word != "N/A")
+    return " ".join(word for word in words if word not in ("", "N/A", "CLEAR"))
 
 
 def _figure(figure: Figure | None, size: tuple[float, float]) -> Figure:
@@ -112,8 +112,10 @@ def _draw_spectra(ds: Any, figure: Figure | None, most: int) -> list[Axes]:
     rows = ds.isel(integration=spread(ds.sizes["integration"], most)) if cube else ds
     flux, wavelength = (np.asarray(v, np.float64) for v in compute(rows.flux.data, rows.wavelength.data))
     scale, time = next(((scale, np.asarray(rows[name], np.float64)) for name, scale in _TIMES if cube and name in rows), ("", np.arange(len(np.atleast_2d(flux)))))
-    series = make_series(_name(ds), np.atleast_2d(wavelength)[0], np.atleast_2d(flux), time, str(ds.flux.attrs.get("units", "Jy")), scale)
-    return draw_series([series], figure)
+    series = make_series("", np.atleast_2d(wavelength)[0], np.atleast_2d(flux), time, str(ds.flux.attrs.get("units", "Jy")), scale)
+    axes = draw_series([series], figure)
+    axes[0].set_title(_name(ds), loc="left", fontsize=9.5)
+    return axes
 
 
 def plot_series(x1dints: str | os.PathLike[str] | list[Series], figure: Figure | None = None) -> list[Axes]:

@@ -72,7 +72,7 @@ class Machine:
     def here(self, service: str, word: str, member: str = "") -> str:
         """A word of a container's command line as it must be here."""
         for there, local in (("0.0.0.0", "127.0.0.1"), ("tls://scheduler", "tls://127.0.0.1"), ("/run/secrets", str(self.secrets(service))),
-                             ("/scratch", str(self.folder / "scratch")), ("/home/jwst/notebooks", str(ROOT / "notebooks"))):  # fmt: skip
+                             ("/scratch", str(self.folder / "scratch")), ("/data", str(self.folder / "data")), ("/home/jwst/notebooks", str(ROOT / "notebooks"))):  # fmt: skip
             word = word.replace(there, local)
         word = "lo" if word == "eth0" else word
         word = re.sub(r"\b8790\b", lambda _: str(self.ports.setdefault(f"8790 {member}", free_port())), word)
@@ -91,14 +91,16 @@ class Machine:
         """Environment of the container, upon a minimum of this machine's."""
         config = self.folder / f"config-{service}"
         config.mkdir(exist_ok=True)
-        (config / "dask.yaml").write_text((DEPLOY / "dask.yaml").read_text().replace("/run/secrets", str(self.secrets(service))))
+        shutil.copy(DEPLOY / "dask.yaml", config)
         mine = {k: v for k, v in os.environ.items() if not k.startswith(("DASK_", "JUPYTER", "CRDS_"))}
-        given = {k: str(v) for k, v in (self.services[service].get("environment") or {}).items()}
+        given = {k: self.here(service, str(v)) for k, v in (self.services[service].get("environment") or {}).items()}
         return {**mine, "PATH": f"{BIN}:{os.environ['PATH']}", "DASK_CONFIG": str(config), "PYTHONPATH": str(ROOT), **given}
 
     def start(self, service: str, member: str = "") -> subprocess.Popen[bytes]:
         """Start what a service's container runs."""
         command = [self.here(service, str(word), member) for word in self.services[service]["command"]]
+        if service == "jupyter" and os.geteuid() == 0:  # containers run as an ordinary user; the tests may not
+            command.append("--allow-root")
         with open(self.folder / f"{service}{member}.log", "wb") as log:
             process = subprocess.Popen(command, env=self.environment(service), cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
         self.processes[service + member] = process
@@ -226,6 +228,23 @@ def test_jupyter_asks_for_its_token(machine: Machine) -> None:
         compose()
 
 
+def test_notebooks_use_the_scheduler_and_workers_of_their_own(machine: Machine) -> None:
+    script = """
+import os
+from distributed import Client, LocalCluster
+if __name__ == "__main__":
+    with Client(os.environ["JWST_DASK_SCHEDULER"], timeout="30s") as client:
+        client.wait_for_workers(2, timeout=60)
+        print("cluster", client.submit(sum, [20, 3]).result())
+    with LocalCluster(n_workers=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster, Client(cluster) as client:
+        print("own", client.submit(sum, [1, 2]).result())
+"""
+    path = machine.folder / "notebook.py"
+    path.write_text(script)
+    done = subprocess.run([sys.executable, str(path)], env=machine.environment("jupyter"), capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["cluster", "23", "own", "3"], done.stderr[-3000:]
+
+
 def test_series_on_the_cluster_equals_series_on_threads(machine: Machine, address: str, bots: Path, tmp_path: Path) -> None:
     from distributed import Client
 
@@ -313,6 +332,8 @@ def test_kubernetes_manifests_run_the_same_commands() -> None:
         spec, (container,) = deployments[name], deployments[name]["containers"]
         flags = {str(word) for word in container["args"] if str(word).startswith("--")}
         assert flags - {"--host"} == {str(word) for word in services[service]["command"] if str(word).startswith("--")} - {"--host", "--interface"}
+        assert {"name": "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION", "value": "true"} in container["env"]
+        assert services[service]["environment"]["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] == "true"
         assert container["args"][:2] == ["dask", service] and container["livenessProbe"]["exec"]["command"][0] == "python"
         assert spec["securityContext"]["runAsNonRoot"] and container["resources"]["limits"]["memory"]
         volumes = {volume["name"]: volume for volume in spec["volumes"]}
