@@ -253,7 +253,7 @@ def _lazy(rows: Any, start: int, draft: Draft, product: Product, chain: Any, lin
 def _spectra(xr: Any, graph: Any, blocks: Any, draft: Draft, sizes: Any, coords: Any, attrs: dict[str, Any], cube: bool) -> Any:
     dtype = np.asarray(draft.spectra.spec[0].spec_table).dtype
     data = {}
-    for name in dtype.names:
+    for name in dtype.names or ():
         base, tail = dtype[name].subdtype or (dtype[name], ())
         kind = np.dtype(base).newbyteorder("=")
         kind = np.dtype(np.uint32) if name in ("DQ", "N_ALONGDISP") else kind

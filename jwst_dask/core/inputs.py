@@ -50,7 +50,7 @@ def expand(inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) ->
     """
     names = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     out: list[str] = []
-    for name in map(os.fspath, names):
+    for name in [os.fspath(given) for given in names]:
         found = sorted(glob.glob(name)) if any(c in name for c in "*?[") and "://" not in name else [name]
         if not found or ("://" not in name and not os.path.exists(found[0])):
             raise InputError(f"{name}: no such file; give exposures, associations (.json) or a quoted pattern")

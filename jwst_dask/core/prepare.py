@@ -142,8 +142,9 @@ def prepare(
         if item in CRITICAL and stage.status != "COMPLETE":
             log.warning("%s: %s was skipped (%s): no products are made", os.path.basename(draft.path), item, stage.reason)
             break
-        for product in _asked_for(stage, draft, seen) if on_product is not None else ():
-            on_product(product, draft, stages)
+        if on_product is not None:
+            for product in _asked_for(stage, draft, seen):
+                on_product(product, draft, stages)
     draft.first = None
     return stages
 

@@ -48,7 +48,7 @@ class Draft:
     @property
     def is_cube(self) -> bool:
         """Whether the exposure has an integration axis."""
-        return self.model.data.ndim == 3
+        return bool(self.model.data.ndim == 3)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -90,6 +90,6 @@ class Block:
         return slice(self.start, self.start + self.nints)
 
 
-@sizeof.register(Block)
+@sizeof.register(Block)  # type: ignore[untyped-decorator]
 def _size(block: Block) -> int:
     return 500 + sum(a.nbytes for a in (*block.arrays.values(), *block.tables.values()))

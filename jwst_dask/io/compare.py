@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jwst_dask.core.errors import InputError
-from jwst_dask.io.fits import BLOCK
+from jwst_dask.io.cards import BLOCK
 from jwst_dask.io.tally import Tally, live, middle, spread, typical
 from jwst_dask.io.verdict import Row, failed, show
 

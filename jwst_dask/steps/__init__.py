@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jwst_dask.core.errors import ParameterError
 
 if TYPE_CHECKING:
-    from jwst_dask.core.step import Step
     from jwst_dask.core.calls import StepCall
+    from jwst_dask.core.step import Step
 
 STEPS: dict[str, str] = {
     "assign_wcs": "jwst_dask.steps.stage2.assign_wcs:AssignWcsStep",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any, ClassVar
 
 from jwst_dask.core.errors import InputError
@@ -74,7 +74,7 @@ class AbsentStep(Step):
                          f"turn it off with --steps.{self.alias}.skip=true")  # fmt: skip
 
 
-@lru_cache(maxsize=None)
+@cache
 def absent_class(alias: str) -> type[Step]:
     """The step class of an entry of `TABLE`."""
     where = TABLE[alias]
