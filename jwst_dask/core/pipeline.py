@@ -54,6 +54,8 @@ class Pipeline:
     ----------
     orders : mapping
         EXP_TYPE -> step aliases and products in order.
+    working : tuple of str
+        Exposure types that this version carries out; empty: all of `orders`.
     unrecorded : mapping
         EXP_TYPE -> steps that leave no status keyword because they are not called.
     settings : mapping
@@ -70,6 +72,7 @@ class Pipeline:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     level: int = 2
+    working: tuple[str, ...] = ()
 
     def configured(self, alias: str, settings: Mapping[str, Mapping[str, Any]]) -> Pipeline:
         """The same pipeline under another name with step settings of its own."""
@@ -83,8 +86,9 @@ class Pipeline:
         InputError
             When the pipeline does not process this type.
         """
-        if exp_type not in self.orders:
-            raise InputError(f"{name}: {self.alias} does not process EXP_TYPE {exp_type} in this version; it processes {', '.join(self.orders)}")
+        built = self.working or tuple(self.orders)
+        if exp_type not in built:
+            raise InputError(f"{name}: {self.alias} does not process EXP_TYPE {exp_type} in this version; it processes {', '.join(built)}")
         return self.orders[exp_type]
 
     def aliases(self) -> list[str]:

@@ -13,11 +13,19 @@ NRS_SLITS = (*HEAD, "extract_2d", "srctype", "master_background_mos", "wavecorr"
 MIRI_LRS = (*HEAD, "as_slit", "srctype", "targ_centroid", "straylight", "flat_field", "fringe", "pathloss", "barshadow", "photom",
             "residual_fringe", *CAL, *TAIL)  # fmt: skip
 
+GRISM = (*HEAD, "flat_field", "extract_2d", "srctype", "straylight", "fringe", "pathloss", "barshadow", "wfss_contam", "photom", *CAL, *TAIL)
+SOSS = (*HEAD, "srctype", "flat_field", "straylight", "fringe", "pathloss", "barshadow", *CAL, *TAIL[:-1], "photom", TAIL[-1])
+
 ORDERS = {
     "NRS_BRIGHTOBJ": NRS_SLITS,
     "MIR_LRS-SLITLESS": MIRI_LRS,
+    "NRC_TSGRISM": GRISM,
+    "NIS_SOSS": SOSS,
 }
-"""Step order by EXP_TYPE, for the exposure types that this version carries out."""
+"""Step order by EXP_TYPE, for all spectroscopic time series."""
+
+WORKING = ("NRS_BRIGHTOBJ", "MIR_LRS-SLITLESS")
+"""Exposure types that this version carries out."""
 
 UNRECORDED = {"NRS_BRIGHTOBJ": ("resample_spec", "cube_build"), "MIR_LRS-SLITLESS": ("resample_spec", "cube_build")}
 """Steps that the reference implementation does not even call for an exposure type (no status keyword)."""
@@ -27,6 +35,7 @@ SPEC2 = Pipeline(
     class_name="Spec2Pipeline",
     pars="pars-spec2pipeline",
     orders=ORDERS,
+    working=WORKING,
     unrecorded=UNRECORDED,
     parameters={
         "save_bsub": param(False, "Save the background-subtracted data (deprecated: use steps.bkg_subtract.save_results)"),
