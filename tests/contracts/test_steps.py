@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import pickle
-import pickletools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -228,15 +228,15 @@ def test_graph_is_small_and_holds_plain_things(request: pytest.FixtureRequest, m
 
 
 def modules(words: bytes) -> set[str]:
-    """Top-level packages that a pickle names."""
-    found, recent = set(), []
-    for opcode, argument, _ in pickletools.genops(words):
-        if isinstance(argument, str) and "UNICODE" in opcode.name:
-            recent.append(argument)
-        elif opcode.name == "GLOBAL":
-            found.add(str(argument).split(".")[0])
-        elif opcode.name == "STACK_GLOBAL":
-            found.update(word.split(".")[0] for word in recent[-2:])
+    """Top-level packages of everything that a pickle names."""
+    found = set()
+
+    class Recorder(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            found.add(module.split(".")[0])
+            return super().find_class(module, name)
+
+    Recorder(io.BytesIO(words)).load()
     return found
 
 
