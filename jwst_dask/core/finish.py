@@ -66,6 +66,7 @@ def carry_out(plan: Plan, opts: Any, client: Any, result: Result, progress: Any 
         At the first failure, unless ``opts.on_error`` is ``skip``. Temporary files are removed; finished products stay.
     """
     began, text = time.perf_counter(), plan.explain()
+    earlier = replace(result, made=list(result.made), receipts=list(result.receipts), failures=[])
     store = StateStore(opts.workspace / "states")
     _sweep(plan, opts)
     work = _Work(plan, opts, result, progress)
@@ -83,7 +84,7 @@ def carry_out(plan: Plan, opts: Any, client: Any, result: Result, progress: Any 
         for job in plan.jobs:
             (result.tolerated if job.tolerant else result.failures).extend(job.failures)
         result.seconds += time.perf_counter() - began
-        _manifest(plan, text, opts, result)
+        _manifest(plan, text, opts, result, earlier)
     return result
 
 
@@ -255,19 +256,21 @@ def _discard(planned: PlannedProduct) -> None:
         planned.temporary = None
 
 
-def _manifest(plan: Plan, text: str, opts: Any, result: Result) -> None:
-    """A record of the run for the report and for people."""
+def _manifest(plan: Plan, text: str, opts: Any, result: Result, earlier: Result) -> None:
+    """A record of one pipeline of the run, for the report and for people."""
     folder = opts.workspace / "runs"
+    receipts = result.receipts[len(earlier.receipts) :]
     steps: dict[str, float] = {}
-    for receipt in result.receipts:
+    for receipt in receipts:
         for alias, seconds in receipt.step_seconds.items():
             steps[alias] = steps.get(alias, 0.0) + seconds
     record: Mapping[str, Any] = {
-        "run": opts.run_id, "version": plan.version, "context": plan.context, "resources": plan.resources.describe(), "seconds": result.seconds,
-        "made": result.made, "failures": [*result.failures, *result.tolerated], "blocks": len(result.receipts), "step_seconds": steps, "plan": text,
-        "read_seconds": sum(r.read_seconds for r in result.receipts), "write_seconds": sum(r.write_seconds for r in result.receipts),
-        "bytes_read": sum(r.bytes_read for r in result.receipts), "bytes_written": sum(r.bytes_written for r in result.receipts),
-        "products": [p.name for p in result.products.values()],
+        "run": opts.run_id, "version": plan.version, "context": plan.context, "resources": plan.resources.describe(),
+        "seconds": result.seconds - earlier.seconds, "made": result.made[len(earlier.made) :],
+        "failures": [text for job in plan.jobs for text in job.failures], "blocks": len(receipts), "step_seconds": steps, "plan": text,
+        "read_seconds": sum(r.read_seconds for r in receipts), "write_seconds": sum(r.write_seconds for r in receipts),
+        "bytes_read": sum(r.bytes_read for r in receipts), "bytes_written": sum(r.bytes_written for r in receipts),
+        "products": [p.final.name for job in plan.jobs for p in job.products() if p.final.name in result.products],
     }  # fmt: skip
     name = f"{opts.run_id}-{plan.jobs[0].pipeline.alias if plan.jobs else 'nothing'}.json"
     try:
