@@ -72,11 +72,17 @@ def test_products_open_and_validate_as_their_class(made: dict[str, Path], where:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_white_light_recovers_the_injected_depth(made: dict[str, Path], where: Path, mode: str) -> None:
+def test_white_light_recovers_the_injected_depth(made: dict[str, Path], where: Path, tmp_path: Path, mode: str) -> None:
+    """Without outlier detection for MIRI: in so short a series of so bright a star a transit is an outlier."""
     from jwst_dask.plots.depth import fit_depth
 
+    folder = made[mode]
+    if mode == "miri":
+        folder = tmp_path
+        files = [str(path) for path in sorted(made[mode].glob("*_calints.fits"))]
+        jwst_dask.run(files, "calwebb_tso3", output_dir=folder, params={"steps": {"outlier_detection": {"skip": True}}})
     truth = Truth.load(where)
-    curve = QTable.read(next(made[mode].glob("*_whtlt.ecsv")), format="ascii.ecsv")
+    curve = QTable.read(next(folder.glob("*_whtlt.ecsv")), format="ascii.ecsv")
     assert len(curve) == len(truth.time)
     depth, error = fit_depth(curve, truth)
     assert abs(depth - truth.depth) < 5 * error and error < truth.depth / 4
