@@ -224,3 +224,36 @@ def test_tile_compressed_and_gzipped_products(reference: Path, tmp_path: Path) -
     zipped = tmp_path / "ours.fits.gz"
     zipped.write_bytes(gzip.compress(reference.read_bytes()))
     assert differing(compare(zipped, reference)) == {}
+
+
+def test_coordinates_are_evaluated_on_a_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from astropy import coordinates
+    from astropy.modeling.models import Shift
+    from gwcs import WCS, coordinate_frames
+
+    from jwst_dask.io import skeleton
+
+    def make(shift: float, middle: str = "world") -> WCS:
+        pixel = coordinate_frames.Frame2D(name="detector")
+        sky = coordinate_frames.CelestialFrame(name=middle, reference_frame=coordinates.ICRS())
+        wcs = WCS([(pixel, Shift(5.0) & Shift(shift)), (sky, None)])
+        wcs.bounding_box = ((0, 6), (0, 4))
+        return wcs
+
+    def add(hdus: fits.HDUList) -> None:
+        hdus.append(fits.BinTableHDU(np.zeros(1, [("ASDF_METADATA", "u1", (4,))]), name="ASDF"))
+
+    ours, reference = product(tmp_path / "ours.fits", add), product(tmp_path / "ref.fits", add)
+
+    def rows(mine: WCS | None) -> list[Row]:
+        monkeypatch.setattr(skeleton, "wcs_of", lambda file, index: None if index else mine if "ours" in file.path else make(7.0))
+        return [row for row in compare(ours, reference, wcs=True) if row.kind == "wcs"]
+
+    (same,) = rows(make(7.0))
+    assert same.agrees and same.figures["of"] == 2 * 12 * 12
+    (moved,) = rows(make(7.0 + 1e-7))
+    assert not moved.agrees and moved.figures["max_rel"] == pytest.approx(1e-7 / 7.5, rel=0.1)
+    (other,) = rows(make(7.0, "elsewhere"))
+    assert not other.agrees and other.figures["same_frames"] is False
+    (absent,) = rows(None)
+    assert absent.figures == {"absent": True}

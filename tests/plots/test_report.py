@@ -230,3 +230,17 @@ def test_quick_looks_draw_what_they_are_given(folder: Path) -> None:
     assert len(plot_dataset(x1d, Figure())) == 2 and len(plot_dataset(x1d.isel(integration=0), Figure())) == 1
     with pytest.raises(ValueError, match="nothing to draw"):
         plot_dataset(ds[["dq"]])
+
+
+def test_the_text_of_a_real_plan_is_read_back(bots: Path, tmp_path: Path) -> None:
+    import jwst_dask
+
+    made = jwst_dask.plan(str(bots / "*_rateints.fits"), "calwebb_spec2", output_dir=tmp_path, params={"steps": {"extract_1d": {"smoothing_length": 5}}})
+    (job,) = record.read_plan(made.explain())
+    first = made.jobs[0].exposures[0]
+    assert (job.pipeline, len(job.names), [count for _, count, _ in job.exposures]) == ("calwebb_spec2", 3, [12, 12, 12])
+    assert [(s.alias, s.result == "run") for s in job.steps] == [(s.step.alias, s.status == "COMPLETE") for s in first.stages]
+    assert {s.alias: dict(s.references) for s in job.steps if s.references} == {
+        s.step.alias: {t: Path(p).name for t, p in s.references.items() if p != "N/A"} for s in first.stages if set(s.references.values()) - {"N/A"}
+    }
+    assert ("smoothing_length", "5", "user") in next(s for s in job.steps if s.alias == "extract_1d").parameters
