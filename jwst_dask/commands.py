@@ -24,6 +24,8 @@ def add(commands: Any, make: Any) -> None:
     compare.add_argument("reference")
     compare.add_argument("--rtol", type=float, default=1e-5)
     compare.add_argument("--wcs", action="store_true")
+    compare.add_argument("--no-headers", action="store_true", help="header differences do not count")
+    compare.add_argument("--json", metavar="FILE", help="write all figures")
     compare.add_argument("--all", action="store_true", help="show what agrees too")
     report = make(commands, "report", _report, "write the report of the runs in a folder as one HTML page")
     report.add_argument("folder")

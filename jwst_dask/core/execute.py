@@ -101,7 +101,7 @@ def connect(scheduler: str | None = None, scheduler_file: str | None = None, loc
 
         with (
             LocalCluster(n_workers=local, threads_per_worker=threads or 1, memory_limit=memory_limit or "auto", processes=True,
-                         host="127.0.0.1", dashboard_address=None) as cluster,
+                         host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
             Client(cluster) as client,
         ):  # fmt: skip
             yield client
