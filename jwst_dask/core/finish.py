@@ -6,6 +6,7 @@ import glob
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -67,17 +68,18 @@ def carry_out(plan: Plan, opts: Any, client: Any, result: Result, progress: Any 
     """
     began, text = time.perf_counter(), plan.explain()
     earlier = replace(result, made=list(result.made), receipts=list(result.receipts), failures=[])
-    store = StateStore(opts.workspace / "states")
+    states = opts.workspace / "states" / opts.run_id
     _sweep(plan, opts)
     work = _Work(plan, opts, result, progress)
     try:
-        tasks = work.allocate(store)
+        tasks = work.allocate(StateStore(states))
         if progress is not None:
             progress.start(len(tasks), ", ".join(dict.fromkeys(job.pipeline.alias for job in plan.jobs)))
         execute.run_tasks(tasks, work.done, client, opts.threads, opts.scheduler)
         work.finish_jobs()
     finally:
         work.discard()
+        shutil.rmtree(states, ignore_errors=True)
         if progress is not None:
             progress.stop()
         result.plans.append(plan)
