@@ -169,7 +169,7 @@ class Plan:
     def peak_memory(self) -> int:
         """Estimated peak resident bytes of one worker."""
         block = max((e.chunks.block_bytes for job in self.jobs for e in job.exposures), default=0)
-        return RESERVE + COPIES * self.resources.threads * block
+        return RESERVE + COPIES * max(1, min(self.resources.threads, self.ntasks())) * block
 
 
 def _work(job: Job, exposure: ExposurePlan) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jwst_dask.core.chunks import COPIES, RESERVE, budget, split
@@ -10,6 +10,7 @@ from jwst_dask.core.chunks import COPIES, RESERVE, budget, split
 SIZES = st.integers(1, 2000)
 
 
+@settings(deadline=None)
 @given(nints=SIZES, each=st.integers(1, 10**7), limit=st.integers(1, 10**9), halo=st.integers(0, 60), wanted=st.none() | st.integers(1, 3000))
 def test_blocks_cover_the_series(nints: int, each: int, limit: int, halo: int, wanted: int | None) -> None:
     plan = split(nints, each, limit, halo, wanted)
@@ -22,6 +23,7 @@ def test_blocks_cover_the_series(nints: int, each: int, limit: int, halo: int, w
     assert plan.block_bytes == each * max(min(nints, b + plan.halo) - max(0, a - plan.halo) for a, b in plan.bounds) or plan.halo
 
 
+@settings(deadline=None)
 @given(nints=SIZES, each=st.integers(1, 10**6), halo=st.integers(0, 30))
 def test_blocks_fit_where_they_can(nints: int, each: int, halo: int) -> None:
     limit = 48_000_000
@@ -35,6 +37,7 @@ def test_an_exposure_shorter_than_its_halo_is_one_block() -> None:
     assert split(0, 100, 1).bounds == ()
 
 
+@settings(deadline=None)
 @given(limit=st.integers(400_000_000, 10**11), threads=st.integers(1, 64))
 def test_budget_of_a_worker(limit: int, threads: int) -> None:
     assert budget(limit, threads) <= max(1_000_000, (limit - RESERVE) // (COPIES * threads))

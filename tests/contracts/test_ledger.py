@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from products import contents, inputs, leftovers
 
@@ -151,6 +151,7 @@ def test_a_record_needs_the_same_file_and_key(tmp_path: Path) -> None:
     assert row["status"] == "FAILED" and row["reason"] == "why" and not Ledger(tmp_path).is_current(product, "k")
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.integers() | st.floats(allow_nan=False) | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
 def test_keys_depend_on_content_only(value: Any) -> None:
     inputs_ = [Identity("a", 1, 2)]

@@ -99,9 +99,9 @@ def test_every_step_accepts_its_own_defaults_and_explains_its_parameters(alias: 
 
 
 def test_a_chain_of_pipelines_shares_its_parameters() -> None:
-    given = {"override_wavelengthrange": "w", "fail_on_exception": False, "steps": {"outlier_detection": {"snr": "9 4"}, "photom": {"inverse": True}, "extract_1d": {"bkg_fit": "mean"}}}
+    given = {"override_wavelengthrange": "w", "fail_on_exception": False, "steps": {"outlier_detection": {"snr": "9 4"}, "flat_field": {"inverse": True}, "extract_1d": {"bkg_fit": "mean"}}}
     spec2, tso3 = (share(pipeline(name), given) for name in ("calwebb_spec2", "calwebb_tso3"))
-    assert set(spec2["steps"]) == {"photom", "extract_1d"} and spec2["fail_on_exception"] is False
+    assert set(spec2["steps"]) == {"flat_field", "extract_1d"} and spec2["fail_on_exception"] is False
     assert set(tso3["steps"]) == {"outlier_detection", "extract_1d"} and "fail_on_exception" not in tso3 and tso3["override_wavelengthrange"] == "w"
     for wrong in ({"typo": 1}, {"steps": {"typo": {}}}, {"override_typo": "x"}):
         with pytest.raises(ParameterError, match="typo"):

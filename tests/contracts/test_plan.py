@@ -82,17 +82,17 @@ print(json.dumps([plan.peak_memory(), peak, plan.jobs[0].exposures[0].chunks.blo
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="peak memory of a process is read from /proc")
 def test_memory_is_set_by_chunks_and_near_the_estimate(tmp_path: Path) -> None:
-    simulate.make("bots_prism", tmp_path / "in", nsegments=1, nints=480, seed=1, noise=0)
+    simulate.make("bots_prism", tmp_path / "in", nsegments=1, nints=240, seed=1, noise=0)
     file = inputs(tmp_path / "in")[0]
     environment = {**os.environ, **simulate.environment(tmp_path / "in"), "OMP_NUM_THREADS": "1"}
     found = []
-    for chunk in (20, 120, 240):
+    for chunk in (20, 120):
         done = subprocess.run([sys.executable, "-c", MEASURE, str(tmp_path / f"out{chunk}"), str(chunk), file], env=environment, capture_output=True,
                               text=True, check=True)  # fmt: skip
         found.append(json.loads(done.stdout.splitlines()[-1]))
     for estimate, measured, _ in found:
         assert measured < MEMORY_FACTOR * estimate, found
         assert measured > estimate / 3, found
-    assert found[0][1] < found[2][1], found
-    growth = (found[2][1] - found[0][1]) / (found[2][0] - found[0][0])
+    assert found[0][1] < found[1][1], found
+    growth = (found[1][1] - found[0][1]) / (found[1][0] - found[0][0])
     assert growth < 1.1, found  # what a larger block costs is what the plan says, or less
