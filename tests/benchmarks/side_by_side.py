@@ -117,7 +117,7 @@ imports = time.perf_counter() - began
 def build():
     began = time.perf_counter()
     made = plan(sorted(map(str, folder.glob("*_rateints.fits"))), "calwebb_spec2", output_dir=str(folder / "out"), chunk=4)
-    tasks = sum(len(e.blocks) for job in made.jobs for e in job.exposures)
+    tasks = sum(len(e.chunks.bounds) for job in made.jobs for e in job.exposures)
     return time.perf_counter() - began, tasks
 seconds, tasks = build()
 began = time.perf_counter()
@@ -142,7 +142,11 @@ def graphs(inputs: Path, scratch: Path, count: int = 100) -> dict[str, Any]:
         with fits.open(target, mode="update", memmap=True) as file:
             file[0].header.update(EXSEGNUM=k + 1, EXSEGTOT=count, INTSTART=k * n + 1, INTEND=(k + 1) * n, NINTS=count * n, FILENAME=target.name)
             if "INT_TIMES" in file:
-                file["INT_TIMES"].data["integration_number"] += k * n
+                times = file["INT_TIMES"].data
+                span = times["int_end_MJD_UTC"][-1] - times["int_start_MJD_UTC"][0]
+                times["integration_number"] += k * n
+                for column in times.names[1:]:
+                    times[column] += k * span
     env = {**peer.environment("bots_prism"), "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     done = measure([sys.executable, "-c", GRAPHS, str(folder), str(Path(__file__).resolve().parents[2]), str(count)], env)
     shutil.rmtree(folder)
