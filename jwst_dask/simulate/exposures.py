@@ -131,7 +131,7 @@ def _header(setup: Setup, series: Series) -> dict[str, Any]:
         "exposure.start_time_mjd": series.mjd, "exposure.nints": total, "exposure.ngroups": setup.ngroups, "exposure.group_time": setup.group_time,
         "exposure.frame_time": setup.group_time, "exposure.integration_time": setup.integration_time, "exposure.exposure_time": exposed,
         "exposure.effective_exposure_time": exposed, "exposure.measurement_time": exposed, "exposure.duration": lasting,
-        "exposure.elapsed_exposure_time": lasting, "exposure.total_segments": series.nsegments,
+        "exposure.elapsed_exposure_time": lasting, "exposure.segment_total": series.nsegments,
     }  # fmt: skip
 
 
