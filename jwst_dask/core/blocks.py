@@ -17,6 +17,9 @@ from jwst_dask.core.errors import JwstDaskError
 from jwst_dask.core.step import Step
 from jwst_dask.data.exposure import Block
 
+ZEROS = ""
+"""In place of an array's name: planes of zeros (the error and flags of a side product)."""
+
 
 @dataclass(frozen=True)
 class Write:
@@ -127,7 +130,7 @@ def _write(write: Write, block: Block) -> int:
 
     total = 0
     for name, region in write.cubes:
-        array = block.arrays[name]
+        array = block.arrays[name] if name != ZEROS else np.zeros((block.nints, *region.shape[-2:]), np.uint32 if region.unsigned else np.float32)
         write_rows(write.path, region, block.start, array)
         total += array.nbytes
     if write.table is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jwst_dask.core.blocks import BlockTask, Write
+from jwst_dask.core.blocks import ZEROS, BlockTask, Write
 from jwst_dask.core.chunks import COPIES, RESERVE, ChunkPlan
 from jwst_dask.core.execute import Resources
 from jwst_dask.core.pipeline import Pipeline, Product, Setting
@@ -105,7 +105,7 @@ def _places(planned: PlannedProduct) -> tuple[tuple[tuple[str, Any], ...], Any]:
     regions: Mapping[tuple[str, int], Any] = planned.layout.regions
     if planned.product.spectra:
         return (), next(region for (hdu, _), region in regions.items() if hdu == "EXTRACT1D")
-    return tuple((planned.arrays[hdu], region) for (hdu, _), region in regions.items() if hdu in planned.arrays), None
+    return tuple((planned.arrays.get(hdu, ZEROS), region) for (hdu, _), region in regions.items()), None
 
 
 @dataclass

@@ -100,12 +100,12 @@ class ExposurePlanner:
                                  {"version": jwst_dask.__version__, "pipeline": self.pipeline.alias, "product": final.name,
                                   "table": self.request.table, "pool": self.request.pool})  # fmt: skip
         stamp(model, stages)
-        rows = _spectral(draft) if product.spectra else _planes(model, draft)
+        filled = not product.extra or product.extra in stages[-1].step.side_products
+        rows = _spectral(draft) if product.spectra else _planes(model, draft) if filled else {}
         layout = plan_layout(model, rows)
         after = sum(stage.runs for stage in stages)
         done = self.opts.resume and self.book.is_current(final, key)
-        filled = not product.extra or product.extra in stages[-1].step.side_products
-        arrays = ({"SCI": product.extra} if product.extra else {name.upper(): name for name in CUBES}) if filled else {}
+        arrays = {"SCI": product.extra} if product.extra else {name.upper(): name for name in CUBES}
         self.products.append(PlannedProduct(product, final, layout, after, key, done, arrays=arrays))
 
     def _name(self, product: Product, draft: Draft) -> str:
@@ -113,7 +113,10 @@ class ExposurePlanner:
 
         base = product.base or self.request.name if self.pipeline.level == 2 or product.base else os.path.basename(draft.path)
         asn_id = self.request.asn_id if self.pipeline.level == 3 else None
-        return product_name(base, product.named(draft.is_cube), asn_id=asn_id, extension=product.extension)
+        suffix, slit = product.named(draft.is_cube), getattr(draft.model, "name", None)
+        if product.extra == "median" and slit:
+            suffix = f"{slit.lower()}_{suffix}"
+        return product_name(base, suffix, asn_id=asn_id, extension=product.extension)
 
 
 def _planes(model: Any, draft: Draft) -> dict[str, int]:

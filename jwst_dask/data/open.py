@@ -156,7 +156,7 @@ def _must_increase(dataset: xr.Dataset, files: list[FitsFile]) -> None:
 
     issues = check_integrations(dataset) if "integration" in dataset.dims else []
     if issues and len(files) > 1:
-        names = ", ".join(os.path.basename(f.path) for f in files)
+        names = f"{os.path.basename(files[0].path)} to {os.path.basename(files[-1].path)}"
         raise InputError(f"the segments {names} do not follow each other: {'; '.join(map(str, issues))}")
     for issue in issues:
         association.log.warning("%s: %s", os.path.basename(files[0].path), issue)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -166,13 +167,13 @@ def _lay_out(path: Path, setup: Setup, head: dict[str, Any], when: np.ndarray, f
         table[f"int_{part}_BJD_TDB"] = when[:, k] + LIGHT_TIME
     model.int_times = table
     _fill(model, head)
-    sample = path.with_name(f"part-{path.name}")
-    _save(model, sample)
-    freeze(sample, head["observation.date_beg"])
-    raw = sample.read_bytes()
-    with fits.open(sample) as file:
-        parts = [(hdu.name, hdu.fileinfo()) for hdu in file]
-    sample.unlink()
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # under its own name, which saving puts into the header
+        sample = Path(folder) / path.name
+        _save(model, sample)
+        freeze(sample, head["observation.date_beg"])
+        raw = sample.read_bytes()
+        with fits.open(sample) as file:
+            parts = [(hdu.name, hdu.fileinfo()) for hdu in file]
     places: dict[str, int] = {}
     with open(path, "wb") as out:
         for name, info in parts:

@@ -42,7 +42,8 @@ def test_values_of_the_reference(case, edges):
     algorithm, axis, columns = CASES[case]
     step = PixelReplaceStep.make(algorithm=algorithm, n_adjacent_cols=columns)
     trace = turn(GOLDEN["trace"], axis) if algorithm == "trace_model" and case != "trace_none" else None
-    state = step.prepare(draft_of(axis, trace, "COMPLETE" if trace is not None else "SKIPPED"), None)
+    status, kind = ("COMPLETE", "SlitModel") if trace is not None or algorithm != "trace_model" else ("SKIPPED", "CubeModel")
+    state = step.prepare(draft_of(axis, trace, status, kind), None)
     made = []
     for start, stop in zip(edges, edges[1:]):
         arrays = {name: turn(GOLDEN[name][start:stop], axis) for name in NAMES}
@@ -76,5 +77,5 @@ def test_preparation():
     with pytest.raises(InputError, match="DISPAXIS"):
         PixelReplaceStep.make(algorithm="fit_profile").prepare(draft_of(None), None)
     draft = draft_of(1, np.ones((2, 2), "f4"), status=None)
-    assert PixelReplaceStep.make(algorithm="trace_model").prepare(draft, None)["algorithm"] == "mingrad"
-    assert "mingrad" in draft.log[0]
+    with pytest.raises(InputError, match="adaptive_trace_model"):
+        PixelReplaceStep.make(algorithm="trace_model").prepare(draft, None)

@@ -41,12 +41,11 @@ class PixelReplaceStep(BlockStep):
     def prepare(self, draft: Draft, refs: References) -> State | Skip:
         """Note the dispersion axis, and the trace model if one is to be used.
 
-        `trace_model` without a trace model of the adaptive_trace_model step means `mingrad`.
-
         Raises
         ------
         InputError
-            When an algorithm needs the dispersion axis and the exposure does not say it.
+            When `trace_model` is asked for and adaptive_trace_model has made none (the reference implementation then runs that step
+            itself, which is not available here); when an algorithm needs the dispersion axis and the exposure does not say it.
         """
         kind = type(draft.model).__name__
         if kind not in MODELS:
@@ -54,11 +53,11 @@ class PixelReplaceStep(BlockStep):
         algorithm, trace = self.algorithm, None
         if algorithm == "trace_model":
             trace = _trace_of(draft.model)
-            if trace is None:
-                message = "pixel_replace: no trace model from adaptive_trace_model; algorithm mingrad is used instead"
-                log.warning(message)
-                draft.log.append(message)
+            if trace is None and kind == "CubeModel":  # for which there never is one
                 algorithm = "mingrad"
+            elif trace is None:
+                raise InputError("algorithm trace_model needs the trace of adaptive_trace_model, which is not available in this version; "
+                                 "use --steps.pixel_replace.algorithm=mingrad or fit_profile")  # fmt: skip
         axis = getattr(draft.model.meta.wcsinfo, "dispersion_direction", None)
         if axis not in (1, 2) and algorithm != "mingrad":
             raise InputError(f"algorithm {algorithm} needs the dispersion axis (DISPAXIS 1 or 2), which is {axis}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jwst_dask.kernels.extract import MEDIAN, NO_FIT, NSUMS, POLYNOMIAL, box_background_sums, box_sums
+from jwst_dask.kernels.extract import BKG_FLAT, FLAT, MEDIAN, NO_FIT, NSUMS, POLYNOMIAL, box_background_sums, box_sums
 from jwst_dask.kernels.extract_profile import profile_sums
 
 if TYPE_CHECKING:
@@ -64,12 +64,18 @@ class Extractor:
         else:
             box_background_sums(*planes, self.profiles[0], self.region, self.basis, self.fit, self.smoothing, self.horizontal,
                                 self.lo, out, scene, residual)  # fmt: skip
+        if not _has(block, "var_flat"):  # no variance at all, not even where pixels are missing
+            out[:, [FLAT, BKG_FLAT]] = np.where(np.isnan(out[:, [FLAT, BKG_FLAT]]), 0.0, out[:, [FLAT, BKG_FLAT]])
         return out
+
+
+def _has(block: Block, name: str) -> bool:
+    return name in block.arrays and block.arrays[name].shape == block.arrays["sci"].shape
 
 
 def _plane(block: Block, name: str, lo: int, hi: int) -> np.ndarray:
     """One array of a block; zeros for what the exposure does not have."""
-    if name in block.arrays and block.arrays[name].shape == block.arrays["sci"].shape:
+    if _has(block, name):
         return block.arrays[name][lo:hi]
     return np.zeros(block.arrays["sci"][lo:hi].shape, dtype=np.uint32 if name == "dq" else np.float32)
 
