@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,32 +175,45 @@ def _extensions(text: str) -> list[str]:
     return re.findall(r"  - .*\n(?:    .*\n)*", match.group(1)) if match else []
 
 
-def compose(content: bytes, fragments: list[Fragment], rows: Mapping[tuple[str, int], int]) -> bytes:
-    """The ASDF file `content` with fragments at their place holders, sizes of linked arrays changed, and a new block index.
+def compose(text: str, blocks: Sequence[bytes], fragments: list[Fragment], rows: Mapping[tuple[str, int], int]) -> bytes:
+    """The ASDF file of this text and blocks with fragments at their place holders, sizes of linked arrays changed, and a new block index.
 
     Parameters
     ----------
-    content : bytes
-        ASDF file of a tree from `detach`.
+    text : str
+        Of a tree from `detach`.
+    blocks : sequence of bytes
     fragments : list of Fragment
     rows : mapping
         (extension, version) -> length of the first axis.
     """
-    text, blocks = split(content)
-    text, all_blocks = _resize(text, rows), list(blocks)
-    for number, piece in enumerate(fragments):
-        body = _SOURCE.sub(lambda m: f"{m.group(1)}{int(m.group(2)) + len(all_blocks)}", piece.text)
-        body = re.sub(r"(?<=[ \n])([&*])(id\d+)\b", rf"\g<1>w{number}\g<2>", body)
-        match = re.search(rf"^( *(?:- )?){_PLACE}{number}: \[(\S+)\]\n", text, re.M)
-        if match is None:
-            raise InputError(f"the ASDF extension has no place for WCS number {number}")
-        indent = " " * len(match.group(1))
+    text, all_blocks = resize(text, rows), list(blocks)
+    pasted: set[int] = set()
+
+    def paste(match: re.Match[str]) -> str:
+        number = int(match.group(2))
+        piece, indent = fragments[number], " " * len(match.group(1))
+        first = len(all_blocks)
+        body = _SOURCE.sub(lambda m: f"{m.group(1)}{int(m.group(2)) + first}", piece.text)
+        body = _NAMED.sub(rf"\g<1>w{number}\g<2>", body)
         lines = body.rstrip("\n").split("\n")
-        pasted = "\n".join([f"{match.group(1)}{match.group(2)}:{lines[0]}", *(indent + line if line else line for line in lines[1:])])
-        text = text[: match.start()] + pasted + "\n" + text[match.end() :]
         all_blocks.extend(piece.blocks)
-    text = _with_extensions(text, [entry for piece in fragments for entry in piece.extensions])
-    return join(text, all_blocks)
+        pasted.add(number)
+        return "\n".join([f"{match.group(1)}{match.group(3)}:{lines[0]}", *(indent + line if line else line for line in lines[1:])]) + "\n"
+
+    text = _HOLDER.sub(paste, text)
+    if pasted != set(range(len(fragments))):
+        raise InputError(f"the ASDF extension has no place for WCS number {min(set(range(len(fragments))) - pasted)}")
+    return join(_with_extensions(text, [entry for piece in dict.fromkeys(fragments) for entry in piece.extensions]), all_blocks)
+
+
+_HOLDER = re.compile(rf"^( *(?:- )?){_PLACE}(\d+): \[(\S+)\]\n", re.M)
+_NAMED = re.compile(r"(?<=[ \n])([&*])(id\d+)\b")
+
+
+def renumber(text: str, old: int, new: int) -> str:
+    """Text whose place holders from number `old` on are numbered from `new` on."""
+    return _HOLDER.sub(lambda match: f"{match.group(1)}{_PLACE}{int(match.group(2)) - old + new}: [{match.group(3)}]\n", text)
 
 
 def join(text: str, blocks: list[bytes] | tuple[bytes, ...]) -> bytes:
@@ -215,7 +228,7 @@ def join(text: str, blocks: list[bytes] | tuple[bytes, ...]) -> bytes:
     return b"".join([head, *blocks, _INDEX_MAGIC, b"\n%YAML 1.1\n---\n", "".join(offsets).encode(), b"...\n"])
 
 
-def _resize(text: str, rows: Mapping[tuple[str, int], int]) -> str:
+def resize(text: str, rows: Mapping[tuple[str, int], int]) -> str:
     """Change the first number of ``shape`` of the arrays linked to the extensions of `rows`."""
     lines = text.split("\n")
     for i, line in enumerate(lines):

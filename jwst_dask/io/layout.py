@@ -8,10 +8,9 @@ the temporary file, `write_rows` may be called from any process in any order and
 from __future__ import annotations
 
 import errno
-import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +19,10 @@ import numpy as np
 from jwst_dask.core.errors import InputError
 from jwst_dask.io import asdf_text
 from jwst_dask.io.cards import BLOCK, SPARE, asdf_header, header_hash, set_card, with_spare
-from jwst_dask.io.fits import HDU, SLICE, describe, structure
-from jwst_dask.io.tables import Column, columns, encode, row_dtype
+from jwst_dask.io.edits import described_by
+from jwst_dask.io.fits import HDU, SLICE
+from jwst_dask.io.serial import serialise
+from jwst_dask.io.tables import Column, encode, row_dtype
 
 
 @dataclass(frozen=True)
@@ -92,58 +93,24 @@ def plan_layout(model: Any, rows: Mapping[Any, int], spare: int = SPARE) -> Layo
     -------
     Layout
     """
-    from stdatamodels import fits_support
-
     model.on_save(None)
-    tree, wcs = asdf_text.detach(model.instance)
-    raw = io.BytesIO()
-    fits_support.to_fits(tree, model.schema).writeto(raw, output_verify="silentfix")
-    hdus = _hdus(raw)
+    serial, wcs = serialise(model, lambda extension: extension in rows or extension[0] in rows)
+    hdus, headers = serial.hdus, []
     counts = {(h.name, h.ver): n for h in hdus if (n := rows.get((h.name, h.ver), rows.get(h.name))) is not None}
-    view, headers, hdu_data = raw.getbuffer(), [], []
-    for hdu in hdus[:-1]:
-        header = bytes(view[hdu.header_offset : hdu.data_offset])
+    for hdu, header in zip(hdus[:-1], serial.headers):
         headers.append(with_spare(_resized(header, hdu, counts.get((hdu.name, hdu.ver))), spare))
-        hdu_data.append(view[hdu.data_offset : hdu.data_offset + hdu.nbytes])
-    last = hdus[-1]
-    content = asdf_text.compose(bytes(view[last.data_offset : last.data_offset + last.nbytes]), wcs, _asdf_rows(hdus, counts))
+    content = asdf_text.compose(serial.text, serial.blocks, wcs, _asdf_rows(hdus, counts))
     content, _ = asdf_text.replace_hash(content, header_hash(headers))
-    headers.append(with_spare(asdf_header(bytes(view[last.header_offset : last.data_offset]), len(content)), spare))
-    return _assemble(hdus, headers, [*hdu_data, content], counts)
+    headers.append(with_spare(asdf_header(serial.headers[-1], len(content)), spare))
+    return _assemble(hdus, headers, [*serial.contents, content], counts)
 
 
-def _asdf_rows(hdus: list[HDU], counts: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+def _asdf_rows(hdus: Sequence[HDU], counts: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
     """Lengths to patch in the tree: those of arrays with a first axis of their own (a 2-D image keeps its shape)."""
     return {(h.name, h.ver): counts[h.name, h.ver] for h in hdus if (h.name, h.ver) in counts and (h.kind == "table" or len(h.shape) > 2)}
 
 
-def _hdus(raw: io.BytesIO) -> list[HDU]:
-    view = raw.getbuffer()
-    reader, at = _Memory(view), 0
-    found: list[HDU] = []
-    while at < len(view):
-        cards, data = structure(reader, "layout", at, len(found))
-        if cards is None:
-            break
-        found.append(describe(cards, at, data))
-        at = data + math.ceil(found[-1].nbytes / BLOCK) * BLOCK
-    if not found or found[-1].name != "ASDF":
-        raise InputError("a product without an ASDF extension cannot be laid out")
-    return found
-
-
-class _Memory:
-    def __init__(self, view: memoryview) -> None:
-        self.view, self.size = view, len(view)
-
-    def read(self, offset: int, n: int) -> bytes:
-        return bytes(self.view[offset : offset + n])
-
-    def into(self, offset: int, out: np.ndarray, what: str) -> None:
-        out.view(np.uint8)[...] = np.frombuffer(self.view[offset : offset + out.nbytes], np.uint8)
-
-
-def _assemble(hdus: list[HDU], headers: list[bytes], contents: list[Any], counts: Mapping[tuple[str, int], int]) -> Layout:
+def _assemble(hdus: Sequence[HDU], headers: list[bytes], contents: list[Any], counts: Mapping[tuple[str, int], int]) -> Layout:
     pieces: list[tuple[int, bytes]] = []
     regions, at = {}, 0
     for hdu, header, content in zip(hdus, headers, contents):
@@ -162,7 +129,7 @@ def _assemble(hdus: list[HDU], headers: list[bytes], contents: list[Any], counts
 
 def _region(hdu: HDU, header: bytes, offset: int, count: int) -> Region:
     if hdu.kind == "table":
-        described = columns(header)
+        described = described_by(header)
         return Region(offset, row_dtype(described).itemsize, count, columns=described, name=hdu.name)
     shape = hdu.shape[1:] if len(hdu.shape) > 2 else hdu.shape
     if len(hdu.shape) <= 2 and count != 1:

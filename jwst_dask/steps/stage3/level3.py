@@ -56,9 +56,9 @@ def combine(drafts: Sequence[Draft], association: Mapping[str, Any], table_name:
     model.update(drafts[0].model, only="PRIMARY")
     model.int_times = place_times(drafts)
     model.meta.target.source_type = None  # it would make an empty SCI extension
+    blend_into(model, [_header(draft, pool, table_name) for draft in with_spectra], rules_of(with_spectra[0].spectra))
     for draft in with_spectra:  # past the check on assignment, which takes longer than all else and was passed by the segment
         model.spec.instance.extend(dict(spectrum.instance) for spectrum in draft.spectra.spec)
-    blend_into(model, [_header(draft, pool, table_name) for draft in with_spectra], rules_of(with_spectra[0].spectra))
     model.meta.asn.pool_name, model.meta.asn.table_name = pool, table_name
     for step in OPTIONAL_STEPS:
         model.meta.cal_step.instance[step] = summary([getattr(draft.model.meta.cal_step, step, None) for draft in drafts])
