@@ -137,7 +137,7 @@ def prepare(
         draft.first = partial(first_block, draft.path, [*prior, *stages], draft.nints) if pixels else None
         stage = _prepare_step(draft, steps[item], meta, references)
         stages.append(stage)
-        if item not in unrecorded:
+        if item not in unrecorded and not (stage.step.returns_table and stage.status == "COMPLETE"):
             _record(draft, stage, provenance)
         if item in CRITICAL and stage.status != "COMPLETE":
             log.warning("%s: %s was skipped (%s): no products are made", os.path.basename(draft.path), item, stage.reason)

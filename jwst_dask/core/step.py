@@ -125,6 +125,8 @@ class Step:
     reads: ClassVar[tuple[str, ...]] = ("sci", "err", "dq", "var_poisson", "var_rnoise", "var_flat")
     writes: ClassVar[tuple[str, ...]] = ()
     """Arrays that `run` changes or makes, and tables that it adds."""
+    returns_table: ClassVar[bool] = False
+    """Whether the result is a table apart from the exposure, which then is not marked COMPLETE."""
     side_products: ClassVar[tuple[str, ...]] = ()
     """Entries of ``draft.extras`` whose SCI array the blocks fill from ``block.arrays`` under the same name."""
 

@@ -34,7 +34,6 @@ TSO3 = Pipeline(
     class_name="Tso3Pipeline",
     pars="pars-tso3pipeline",
     orders=ORDERS,
-    unrecorded=dict.fromkeys(ORDERS, ("white_light", "tso_photometry")),  # they return tables
     working=("NRS_BRIGHTOBJ", "MIR_LRS-SLITLESS"),
     level=3,
 )

@@ -193,6 +193,8 @@ class Case:
         Name -> JSON content of reference files for overrides.
     goes_on : str
         Why ours makes products where the reference implementation fails, if that is so.
+    differs : tuple of str
+        Parts of the lines that report a deliberate difference (DIFFERENCES.md).
     """
 
     name: str
@@ -201,6 +203,7 @@ class Case:
     tso3: Parameters | None = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
     goes_on: str = ""
+    differs: tuple[str, ...] = ()
 
     @property
     def mode(self) -> str:

@@ -56,6 +56,7 @@ class WhiteLightStep(BlockStep):
     alias: ClassVar[str] = "white_light"
     cal_step: ClassVar[str] = "white_light"
     references: ClassVar[tuple[str, ...]] = ("wavelengthrange",)
+    returns_table: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ("white_light", "white_light_times")
 
