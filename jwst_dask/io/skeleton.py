@@ -51,7 +51,7 @@ def skeleton(path: str | os.PathLike[str], file: FitsFile | None = None) -> Any:
         try:
             if hasattr(datamodels, name):
                 model = getattr(datamodels, name)(hdus, validate_on_assignment=not described)
-                model._validate_on_assignment = True
+                model._validate_on_assignment = False  # what steps compute needs no check
                 model.instance.pop("validate_on_assignment", None)  # SlitModel also takes it for an attribute
             else:
                 model = datamodels.open(hdus)

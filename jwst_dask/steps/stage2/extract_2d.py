@@ -119,13 +119,15 @@ def _slit_model(model: Any, cut: Cutout) -> Any:
     """The SlitModel of a cut-out, with the exposure's metadata and the slit's."""
     from stdatamodels.jwst.datamodels import SlitModel
 
+    from jwst_dask.data.models import blank, copy_metadata
     from jwst_dask.steps.stage2.srctype import model_is_time_series
     from jwst_dask.wcs.build import attach_wcs
 
     (x0, x1), (y0, y1) = cut.window
-    out = SlitModel()
-    out.update(model)
-    # Into the tree: these arrays have the types of the schema already, and assignment would check each for milliseconds.
+    out = blank(SlitModel, validate=True)
+    copy_metadata(out, model)
+    out._validate_on_assignment = False
+    # Into the tree: these arrays have the types of the schema already.
     for name in ("data", "err", "dq", "var_rnoise", "var_poisson"):
         if (plane := getattr(model, name)) is not None:
             out.instance[name] = plane[..., y0:y1, x0:x1].copy()

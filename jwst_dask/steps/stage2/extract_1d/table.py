@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jwst_dask.core.errors import InputError
+from jwst_dask.core.memo import memo
 from jwst_dask.kernels.extract_profile import COLUMNS
 
 log = logging.getLogger(__name__)
@@ -122,17 +123,17 @@ def template(model: Any, wavelength: np.ndarray, attributes: dict[str, Any], wcs
     """
     from stdatamodels.jwst import datamodels
 
-    product = (datamodels.TSOMultiSpecModel if cube else datamodels.MultiSpecModel)(validate_on_assignment=False)
+    from jwst_dask.data.models import blank, copy_metadata
+
+    product = blank(datamodels.TSOMultiSpecModel if cube else datamodels.MultiSpecModel)
     for name in ("int_times", "int_times_stripe"):
         if getattr(model, name, None) is not None and (tso or name != "int_times"):
             setattr(product, name, getattr(model, name).copy())
-    product.update(model, only="PRIMARY")
-    spectrum = (datamodels.TSOSpecModel if cube else datamodels.SpecModel)(validate_on_assignment=False)
-    spectrum.spec_table = np.zeros(1 if cube else len(wavelength), dtype=row_dtype(len(wavelength), cube))
-    for name, unit in column_units(photom).items():
-        spectrum.spec_table.columns[name].unit = unit
-    for name in TIMES if cube else ():
-        spectrum.spec_table.columns[name].unit = "d"
+    copy_metadata(product, model, only="PRIMARY")
+    kind, n = datamodels.TSOSpecModel if cube else datamodels.SpecModel, len(wavelength)
+    spectrum = blank(kind)
+    rows = memo(("table of spectra", kind, n, photom), lambda: _rows(kind, n, cube, photom))
+    spectrum.instance["spec_table"] = rows.view()  # an object of its own for each product
     for name, value in attributes.items():
         setattr(spectrum, name, value)
     spectrum.meta.wcs = wcs
@@ -142,6 +143,17 @@ def template(model: Any, wavelength: np.ndarray, attributes: dict[str, Any], wcs
     product.meta.wcs = None
     product.meta.target.source_type = None
     return product
+
+
+def _rows(kind: type[Any], n: int, cube: bool, photom: bool) -> Any:
+    """The table of a spectrum, of zeros, as its datamodel has it."""
+    spectrum = kind(validate_on_assignment=False)
+    spectrum.spec_table = np.zeros(1 if cube else n, dtype=row_dtype(n, cube))
+    for name, unit in column_units(photom).items():
+        spectrum.spec_table.columns[name].unit = unit
+    for name in TIMES if cube else ():
+        spectrum.spec_table.columns[name].unit = "d"
+    return spectrum.spec_table
 
 
 def spectrum_attributes(model: Any, slit: str, source_type: str | None, order: int, dispaxis: int,

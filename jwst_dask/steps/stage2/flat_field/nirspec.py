@@ -155,8 +155,11 @@ def _product(draft: Draft, flat: Flat, wavelength: np.ndarray) -> Any:
     """The datamodel of a combined flat."""
     from stdatamodels.jwst import datamodels
 
-    out = datamodels.ImageModel()
-    out.update(draft.model, only="PRIMARY")
+    from jwst_dask.data.models import blank, copy_metadata
+
+    out = blank(datamodels.ImageModel, validate=True)
+    copy_metadata(out, draft.model, only="PRIMARY")
+    out._validate_on_assignment = False
     if getattr(draft.model.meta, "wcs", None) is not None:
         out.meta.wcs = draft.model.meta.wcs
     out.data, out.dq, out.err = flat.data, flat.dq, flat.err
