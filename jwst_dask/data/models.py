@@ -28,7 +28,7 @@ def blank(cls: type[Any], validate: bool = False) -> Any:
         Check values on assignment. Values that steps compute need no check; products are validated when they are opened.
     """
     first = memo(("blank model", cls), cls)
-    model = cls.__new__(cls)
+    model: Any = object.__new__(cls)
     vars(model).update(vars(first))
     model._file_references = []
     cls.clone(model, first, deepcopy=True)

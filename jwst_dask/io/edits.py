@@ -313,11 +313,16 @@ def stored(array: np.ndarray, hdu: HDU, header: bytes) -> bytes:
 
 def described_by(header: bytes) -> tuple[Column, ...]:
     """Columns of a table; those of tables that look the same are read once."""
-    cards = [header[i : i + CARD] for i in range(0, len(header), CARD)]
-    return _columns(b"".join(card for card in cards if card.startswith(_TABLE)) + b"END".ljust(CARD))
+    return _columns(table_cards(header) + b"END".ljust(CARD))
 
 
-_TABLE = (b"TFIELDS", b"TTYPE", b"TFORM", b"TUNIT", b"TDIM", b"TZERO", b"TSCAL", b"TNULL")
+def table_cards(header: bytes) -> bytes:
+    """Cards that say what the columns of a table are."""
+    cards = (header[i : i + CARD] for i in range(0, len(header), CARD))
+    return b"".join(card for card in cards if card.startswith(_TABLE))
+
+
+_TABLE = (b"TFIELDS", b"TTYPE", b"TFORM", b"TUNIT", b"TDIM", b"TZERO", b"TSCAL", b"TNULL", b"TDISP")
 
 
 @lru_cache(maxsize=32)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 import math
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from jwst_dask.core.errors import InputError
+from jwst_dask.core.memo import memo
 from jwst_dask.data.exposure import CUBES
+from jwst_dask.data.models import filled
 from jwst_dask.io import asdf_text, source
 from jwst_dask.io.cards import BLOCK, asdf_header, header_hash, set_card
+from jwst_dask.io.edits import table_cards
 from jwst_dask.io.fits import HDU, FitsFile, scan
+from jwst_dask.io.likeness import Likeness
 
 PIXELS = frozenset(name.upper() for name in CUBES)
 """Extensions that hold pixels of the exposure, whatever their dimensions."""
@@ -41,25 +46,91 @@ def skeleton(path: str | os.PathLike[str], file: FitsFile | None = None) -> Any:
     InputError
         The file cannot be read, or its ASDF extension is damaged.
     """
+    file = file or scan(path)
+    small = _small(file)
+    made: list[Any] = []
+
+    def first() -> Likeness:
+        made.append(_read(file, small))
+        return Likeness(small.text, file.hdus, small.contents, made[0].instance)
+
+    model = None
+    if (key := _key(file, small)) is not None:
+        like: Likeness = memo(key, first)
+        tree = None if made else like.tree_of(small.text, small.headers, small.contents)
+        model = made[0] if made else None if tree is None else filled(key[1], tree)
+    model = model or _read(file, small)
+    asdf_text.put_back(model.instance, small.wcs)
+    model.meta.filename = os.path.basename(file.path)
+    return model
+
+
+@dataclass(frozen=True)
+class _Small:
+    """A file with one integration of zeros.
+
+    Attributes
+    ----------
+    headers, contents : list of bytes
+        Of all extensions.
+    text : str
+        Of the ASDF extension, without WCS objects.
+    wcs : list of Fragment
+        These.
+    described : bool
+        Whether its tree describes its headers.
+    """
+
+    headers: list[bytes]
+    contents: list[bytes]
+    text: str
+    wcs: list[asdf_text.Fragment]
+    described: bool
+
+    @property
+    def name(self) -> str:
+        """Class of the datamodel."""
+        from astropy.io.fits import Header
+
+        return str(Header.fromstring(self.headers[0].decode("ascii", "replace")).get("DATAMODL", ""))
+
+    def joined(self) -> bytearray:
+        """The file."""
+        out = bytearray()
+        for header, content in zip(self.headers, self.contents):
+            out += header
+            out += content
+            out += bytes(math.ceil(len(content) / BLOCK) * BLOCK - len(content))
+        return out
+
+
+def _key(file: FitsFile, small: _Small) -> tuple[Any, ...] | None:
+    """What files have in common that may have trees like one another; None for a file whose headers say more than its tree."""
+    from stdatamodels.jwst import datamodels
+
+    if not small.described or any(b"HISTORY " in header for header in small.headers) or not hasattr(datamodels, small.name):
+        return None
+    shapes = tuple((h.name, h.ver, h.kind, h.dtype, h.bzero, h.bscale, h.shape[1:] if h.name in PIXELS else h.shape) for h in file.hdus if h.name != "ASDF")
+    columns = tuple(table_cards(header) for hdu, header in zip(file.hdus, small.headers) if hdu.kind == "table" and hdu.name != "ASDF")
+    return ("tree of file", getattr(datamodels, small.name), shapes, columns)
+
+
+def _read(file: FitsFile, small: _Small) -> Any:
+    """The model of a file, read by `stdatamodels`; WCS objects are not in it yet."""
     from astropy.io import fits
     from stdatamodels.jwst import datamodels
 
-    file = file or scan(path)
-    content, wcs, described = _small(file)
-    with fits.open(io.BytesIO(content), memmap=False) as hdus:
-        name = hdus[0].header.get("DATAMODL", "")
+    name = small.name
+    with fits.open(io.BytesIO(small.joined()), memmap=False) as hdus:
         try:
-            if hasattr(datamodels, name):
-                model = getattr(datamodels, name)(hdus, validate_on_assignment=not described)
-                model._validate_on_assignment = False  # what steps compute needs no check
-                model.instance.pop("validate_on_assignment", None)  # SlitModel also takes it for an attribute
-            else:
-                model = datamodels.open(hdus)
-            asdf_text.put_back(model.instance, wcs)
+            if not hasattr(datamodels, name):
+                return datamodels.open(hdus)
+            model = getattr(datamodels, name)(hdus, validate_on_assignment=not small.described)
+            model._validate_on_assignment = False  # what steps compute needs no check
+            model.instance.pop("validate_on_assignment", None)  # SlitModel also takes it for an attribute
+            return model
         except (ValueError, TypeError, OSError) as error:
             raise InputError(f"{file.path}: not usable as a JWST {name or 'data'} product ({error})") from error
-    model.meta.filename = os.path.basename(file.path)
-    return model
 
 
 def wcs_of(file: FitsFile, index: int = 0) -> Any:
@@ -72,9 +143,8 @@ def wcs_of(file: FitsFile, index: int = 0) -> Any:
     return asdf_text.load(found[index]) if index < len(found) else None
 
 
-def _small(file: FitsFile) -> tuple[bytearray, list[asdf_text.Fragment], bool]:
-    """The file with one integration of zeros, as bytes; the WCS objects taken out of it; whether its tree describes its headers."""
-    headers, contents = [], []
+def _small(file: FitsFile) -> _Small:
+    headers, contents, text = [], [], ""
     raw: list[bytes] = []
     wcs: list[asdf_text.Fragment] = []
     with source.reader(file) as reader:
@@ -98,12 +168,10 @@ def _small(file: FitsFile) -> tuple[bytearray, list[asdf_text.Fragment], bool]:
             headers.append(header)
             contents.append(content)
     described = _keep_hash(file, raw, headers, contents)
-    out = bytearray()
-    for header, content in zip(headers, contents):
-        out += header
-        out += content
-        out += bytes(math.ceil(len(content) / BLOCK) * BLOCK - len(content))
-    return out, wcs, described
+    if "ASDF" in file:
+        text = asdf_text.split(contents[[hdu.name for hdu in file.hdus].index("ASDF")])[0]
+        text = asdf_text.resize(text, {(hdu.name, hdu.ver): 1 for hdu in file.hdus if hdu.name in PIXELS and len(hdu.shape) == 3})
+    return _Small(headers, contents, text, wcs, described)
 
 
 def _is_cube(hdu: HDU, file: FitsFile) -> bool:
