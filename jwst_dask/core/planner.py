@@ -81,7 +81,7 @@ class ExposurePlanner:
     def _references(self, model: Any, step: Any) -> Any:
         from jwst_dask.refs.crds import References
 
-        return References(model.get_crds_parameters(), overrides=step.overrides, context=self.context)
+        return References(crds_parameters(model), overrides=step.overrides, context=self.context)
 
     def _provenance(self) -> prepare.Provenance:
         from jwst_dask.refs.crds import crds_version
@@ -117,6 +117,12 @@ class ExposurePlanner:
         if product.extra == "median" and slit:
             suffix = f"{slit.lower()}_{suffix}"
         return product_name(base, suffix, asn_id=asn_id, extension=product.extension)
+
+
+def crds_parameters(model: Any) -> dict[str, Any]:
+    """What references are selected by: metadata without the records of processing, so that these do not count as other parameters."""
+    return {f"meta.{path}": value for path, value in prepare.flat_meta(model).items()
+            if isinstance(value, (str, int, float, bool)) and not path.startswith(("cal_step.", "ref_file."))}  # fmt: skip
 
 
 def _planes(model: Any, draft: Draft) -> dict[str, int]:

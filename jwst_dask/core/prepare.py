@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import logging
 import os
@@ -74,7 +75,17 @@ class Provenance:
 
 def flat_meta(model: Any, **more: Any) -> dict[str, Any]:
     """Metadata of a datamodel by path without ``meta.``, plain values only."""
-    out = {key.removeprefix("meta."): value for key, value in model.to_flat_dict(include_arrays=False).items() if key.startswith("meta.")}
+    out: dict[str, Any] = {}
+    pending: list[tuple[str, Any]] = [("", model.instance.get("meta", {}))]
+    while pending:
+        path, node = pending.pop()
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            if isinstance(value, (dict, list, tuple)):
+                pending.append((f"{path}{key}.", value))
+            elif isinstance(value, (str, int, float, bool, np.generic)):
+                out[f"{path}{key}"] = value
+            elif isinstance(value, datetime.date) or type(value).__name__ == "Time":
+                out[f"{path}{key}"] = value.isoformat() if isinstance(value, datetime.date) else str(value)
     out.update(more)
     return out
 
