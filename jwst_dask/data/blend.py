@@ -154,7 +154,7 @@ def _attach_table(model: Any, table: np.ndarray) -> None:
     schema = {"title": "Combined header table", "fits_hdu": "HDRTAB", "datatype": types}
     model.add_schema_entry("hdrtab", schema)
     # through a FITS table, so that logical columns stay logical when they are written
-    model.hdrtab = fits_support.from_fits_hdu(fits.BinTableHDU.from_columns(table), schema)
+    model.instance["hdrtab"] = fits_support.from_fits_hdu(fits.BinTableHDU.from_columns(table), schema)
 
 
 def _type_of(dtype: np.dtype[Any]) -> str | list[Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from jwst_dask.core.errors import InputError
 from jwst_dask.data.blend import blend_into, header_of, rules_of
+from jwst_dask.data.models import blank, copy_metadata
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Draft
@@ -52,8 +53,8 @@ def combine(drafts: Sequence[Draft], association: Mapping[str, Any], table_name:
         log.warning("no spectra were extracted; there are no level-3 products")
         return None
     pool = association.get("asn_pool")
-    model = datamodels.TSOMultiSpecModel()
-    model.update(drafts[0].model, only="PRIMARY")
+    model = blank(datamodels.TSOMultiSpecModel, validate=True)
+    copy_metadata(model, drafts[0].model, only="PRIMARY")
     model.int_times = place_times(drafts)
     model.meta.target.source_type = None  # it would make an empty SCI extension
     blend_into(model, [_header(draft, pool, table_name) for draft in with_spectra], rules_of(with_spectra[0].spectra))
