@@ -181,9 +181,9 @@ class Step:
     def prepare(self, draft: Draft, refs: References) -> State | Skip:
         """Do what is needed once per exposure: edit the draft's metadata, return what the blocks need.
 
-        Reads references, never pixels. Called after `applies` said yes.
+        Reads references, never pixels (but for `Draft.first`). Called after `applies` said yes. A step may have nothing to prepare.
         """
-        raise NotImplementedError(type(self).__name__)
+        return {}
 
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
         """Apply the step to the arrays of one block (pure: the input arrays belong to this task and may be reused)."""
