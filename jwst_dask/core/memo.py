@@ -11,7 +11,7 @@ T = TypeVar("T")
 _store: OrderedDict[Hashable, Any] = OrderedDict()
 _locks: dict[Hashable, threading.Lock] = {}
 _guard = threading.Lock()
-MAX_ENTRIES = 64
+MAX_ENTRIES = 128
 
 
 def memo(key: Hashable, make: Callable[[], T]) -> T:
