@@ -166,9 +166,10 @@ def _rows_of(dataset: Any, draft: Draft, first: int) -> tuple[Any, int]:
 
 
 def _references(context: str) -> Any:
+    from jwst_dask.core.planner import crds_parameters
     from jwst_dask.refs.crds import References
 
-    return lambda model, step: References(model.get_crds_parameters(), overrides=step.overrides, context=context)
+    return lambda model, step: References(crds_parameters(model), overrides=step.overrides, context=context)
 
 
 def replay(draft: Draft, history: list[Any], context: str) -> list[prepare.Stage]:
