@@ -162,8 +162,8 @@ def show(name: str, row: Mapping[str, Any]) -> None:
     """Print one comparison as a table."""
     print(f"\n{name}: {row['input_mb']} MB in, {row['output_mb']} MB out; plain reading and writing {row['plain_io_s']} s")
     print(f"{'':22s}{'wall s':>10s}{'CPU s':>10s}{'peak MB':>10s}")
-    for who in ("ours", "peer"):
-        for part in ("", "spec2", "tso3") if who == "peer" and who in row else ("",):
+    for who in [who for who in ("ours", "peer") if who in row]:
+        for part in ("", "spec2", "tso3") if who == "peer" else ("",):
             values = row[who][part] if part else row[who]
             print(f"{who + ' ' + part:22s}{values['wall_s']:10.2f}{values['cpu_s']:10.2f}{values['peak_mb']:10.0f}")
     print(f"compile time {row['compile_s']} s (apart); ours is {row['ours_over_plain_io']} x plain I/O, {row['ours_after_start_over_plain_io']} x after start-up")
