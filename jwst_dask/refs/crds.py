@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,19 @@ def _offline() -> bool:
 
 def server_config() -> dict[str, Any]:
     """What the cache remembers of the server: operational context, files found to be bad; empty if it remembers nothing."""
-    import ast
-
     path = _folder("config") / "server_config"
     try:
-        return dict(ast.literal_eval(path.read_text()))
+        return _parsed(str(path), path.stat().st_mtime_ns)
     except (OSError, ValueError, SyntaxError, TypeError):
         return {}
+
+
+@lru_cache(maxsize=4)
+def _parsed(path: str, mtime_ns: int) -> dict[str, Any]:
+    """A server_config as it was at some time; it is asked for at every look-up."""
+    import ast
+
+    return dict(ast.literal_eval(Path(path).read_text()))
 
 
 def pin_context(context: str | None = None) -> str:
