@@ -14,7 +14,6 @@ _PATH = os.path.join(os.path.dirname(os.path.dirname(__file__)), "jwst_dask.yaml
 def _register() -> None:
     with open(_PATH) as file:
         defaults = yaml.safe_load(file)
-    dask.config.ensure_file(source=_PATH, comment=True) if os.environ.get("JWST_DASK_WRITE_CONFIG") else None
     dask.config.update_defaults(defaults)
 
 

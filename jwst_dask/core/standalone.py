@@ -55,12 +55,13 @@ def _single(alias: str, args: Any, values: Mapping[str, Any], file: str | None) 
     """One step as a pipeline of its own: the same blocks, products and errors as a whole one."""
     from jwst_dask.core.pipeline import Pipeline, Product
     from jwst_dask.core.run import run_pipeline
+    from jwst_dask.pipelines import table
     from jwst_dask.refs import pars
 
     given = dict(values)
     given.pop("steps", None)
     spectra = alias == "extract_1d"
-    exp_types = ("NRS_BRIGHTOBJ", "MIR_LRS-SLITLESS")
+    exp_types = table.pipeline("calwebb_spec2").working
     product = Product("x1d", "x1dints", spectra=True) if spectra else Product(alias, alias)
     made = Pipeline(alias=alias, class_name=alias, pars="", orders=dict.fromkeys(exp_types, (alias, product)))
     if file:
