@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dask.sizeof import sizeof
+
+if TYPE_CHECKING:
+    from jwst_dask.data.slits import SlitSpec
+    from jwst_dask.wcs.slitwcs import SlitWcs
 
 CUBES = ("sci", "err", "dq", "var_poisson", "var_rnoise", "var_flat")
 """Arrays with one plane per integration, in file order."""
@@ -35,6 +39,21 @@ class Draft:
         Further models to be saved as they are, by suffix (for example ``interpolatedflat``).
     first : callable
         Gives the first integration as it reaches the step that is being prepared; None while a plan is only printed.
+        Of a slit's draft always there: the whole cut-out.
+    members : mapping
+        Paths of the association's other members, by type (``background``, ``imprint``, ...).
+    slits : list of SlitSpec
+        The open slits on the detector, for exposures with many; set by assign_wcs.
+    slit : SlitSpec
+        Of the draft of one slit's cut-out: the slit. `model` is then a SlitModel with the exposure's metadata and the slit's.
+    wcs : SlitWcs
+        Of the draft of one slit's cut-out: its WCS (``model.meta.wcs`` is not set).
+    shared : dict
+        Results that come from several slits, by name (``master_background``).
+    steps : mapping
+        Alias -> step with its parameters, for steps that apply others.
+    quality : dict
+        Figures of this slit for the quality table, by column.
     """
 
     model: Any
@@ -44,6 +63,13 @@ class Draft:
     extras: dict[str, Any] = field(default_factory=dict)
     first: Callable[[], Block] | None = None
     log: list[str] = field(default_factory=list)
+    members: Mapping[str, list[str]] = field(default_factory=dict)
+    slits: list[SlitSpec] | None = None
+    slit: SlitSpec | None = None
+    wcs: SlitWcs | None = None
+    shared: dict[str, Any] = field(default_factory=dict)
+    steps: Mapping[str, Any] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_cube(self) -> bool:
