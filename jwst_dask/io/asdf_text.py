@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -204,11 +204,31 @@ def compose(text: str, blocks: Sequence[bytes], fragments: list[Fragment], rows:
     text = _HOLDER.sub(paste, text)
     if pasted != set(range(len(fragments))):
         raise InputError(f"the ASDF extension has no place for WCS number {min(set(range(len(fragments))) - pasted)}")
-    return join(_with_extensions(text, [entry for piece in dict.fromkeys(fragments) for entry in piece.extensions]), all_blocks)
+    return join(with_extensions(text, [entry for piece in dict.fromkeys(fragments) for entry in piece.extensions]), all_blocks)
 
 
 _HOLDER = re.compile(rf"^( *(?:- )?){_PLACE}(\d+): \[(\S+)\]\n", re.M)
 _NAMED = re.compile(r"(?<=[ \n])([&*])(id\d+)\b")
+
+
+def paste(text: str, fragments: Sequence[Fragment], mark: str = "") -> str:
+    """Text with fragments at their place holders; block numbers count from 0, names of nodes get `mark`."""
+    first = 0
+
+    def put(match: re.Match[str]) -> str:
+        nonlocal first
+        piece, indent = fragments[int(match.group(2))], " " * len(match.group(1))
+        body = _NAMED.sub(rf"\g<1>w{match.group(2)}v{mark}\g<2>", shifted(piece.text, first))
+        first += len(piece.blocks)
+        lines = body.rstrip("\n").split("\n")
+        return "\n".join([f"{match.group(1)}{match.group(3)}:{lines[0]}", *(indent + line if line else line for line in lines[1:])]) + "\n"
+
+    return _HOLDER.sub(put, text)
+
+
+def shifted(text: str, by: int) -> str:
+    """Text whose binary blocks have numbers higher by `by`."""
+    return _SOURCE.sub(lambda match: f"{match.group(1)}{int(match.group(2)) + by}", text) if by else text
 
 
 def renumber(text: str, old: int, new: int) -> str:
@@ -245,7 +265,7 @@ def resize(text: str, rows: Mapping[tuple[str, int], int]) -> str:
     return "\n".join(lines)
 
 
-def _with_extensions(text: str, entries: list[str]) -> str:
+def with_extensions(text: str, entries: Iterable[str]) -> str:
     """Add the ASDF extensions that pasted text needs to those that the file declares."""
     there = _extensions(text)
     names = {_uri(entry) for entry in there}
