@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from jwst_dask.core.errors import InputError
 from jwst_dask.core.step import MetaStep, Skip, State
+from jwst_dask.wcs.grid import METRES_TO_MICRONS
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Draft
@@ -24,7 +27,8 @@ class WavecorrStep(MetaStep):
 
     The shift is the reference's zero-point offset (in pixels, by wavelength and position of the source across the
     slit) times the dispersion, from their means over rows. Skipped for extended sources, without a reference, without
-    an entry for the slit, and where corrected wavelengths would not increase. Reference type: wavecorr.
+    an entry for the slit, and where corrected wavelengths would not increase. Of exposures with many slits each says in
+    ``wavelength_corrected`` whether it was. Reference type: wavecorr.
 
     Raises
     ------
@@ -53,6 +57,8 @@ class WavecorrStep(MetaStep):
         model = draft.model
         if model.meta.cal_step.assign_wcs == "SKIPPED":
             return Skip("assign_wcs was skipped")
+        if draft.wcs is not None:
+            return self._slit(draft, refs)
         if type(model).__name__ != "SlitModel":
             raise InputError(f"{draft.path}: wavecorr works on cut-outs, not on a {type(model).__name__}; run extract_2d first")
         if getattr(model.meta, "wcs", None) is None:
@@ -60,13 +66,43 @@ class WavecorrStep(MetaStep):
         path = refs("wavecorr")
         if not path or path == "N/A":
             return Skip("no wavecorr reference")
-        kind = model.source_type if model.source_type is not None else model.meta.target.source_type
-        if (kind or "").strip().upper() != "POINT":
-            return Skip(f"the source is {kind or 'of unknown type'}, not a point")
-        aperture = model.name if model.meta.exposure.type in BY_SLIT else "MOS"
-        found = corrected(model.meta.wcs, model.wavelength, path, model.source_xpos, aperture)
+        if (why := _not_a_point(model)) is not None:
+            return why
+        found = corrected(model.meta.wcs, model.wavelength, path, model.source_xpos, _aperture(model))
         if isinstance(found, str):
             return Skip(found)
         attach_wcs(model, found.wcs)
         model.wavelength = found.wavelength.copy()
         return {}
+
+    def _slit(self, draft: Draft, refs: References) -> State | Skip:
+        """One slit of an exposure with many: its WCS is ``draft.wcs``, and it says whether its wavelengths are corrected."""
+        from jwst_dask.wcs.grid import pixel_centres
+        from jwst_dask.wcs.nirspec.zeropoint import find_shift, shift_slit, slit_dispersion
+
+        model, wcs = draft.model, draft.wcs
+        if wcs is None:
+            raise InputError(f"{draft.path} has no WCS; run assign_wcs before wavecorr")
+        path = refs("wavecorr")
+        if not path or path == "N/A":
+            return Skip("no wavecorr reference")
+        model.instance["wavelength_corrected"] = False
+        if (why := _not_a_point(model)) is not None:
+            return why
+        shift = find_shift(np.asarray(model.wavelength), slit_dispersion(wcs), path, float(model.source_xpos), _aperture(model))
+        if isinstance(shift, str):
+            return Skip(shift)
+        plane = wcs.to_slit(*pixel_centres(wcs.box), corrected=False)[2]
+        model.instance["wavelength"] = (shift(plane / METRES_TO_MICRONS) * METRES_TO_MICRONS).astype(np.float32)
+        model.instance["wavelength_corrected"] = True
+        draft.wcs = shift_slit(wcs, shift)
+        return {}
+
+
+def _not_a_point(model: Any) -> Skip | None:
+    kind = model.source_type if model.source_type is not None else model.meta.target.source_type
+    return None if (kind or "").strip().upper() == "POINT" else Skip(f"the source is {kind or 'of unknown type'}, not a point")
+
+
+def _aperture(model: Any) -> str:
+    return str(model.name) if model.meta.exposure.type in BY_SLIT else "MOS"
