@@ -1,0 +1,105 @@
+"""Calibrating a copy of a slit as an extended source, and undoing it on a model of its background."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jwst_dask.core.prepare import flat_meta
+from jwst_dask.core.step import Skip, State, Step
+from jwst_dask.data.exposure import Block, Draft
+from jwst_dask.data.models import filled
+
+CALIBRATION = ("flat_field", "pathloss", "barshadow", "photom")
+"""Steps between counts and surface brightness, in order; they follow what the user set for the pipeline's own steps."""
+EXTRACTION = ("pixel_replace", "resample_spec", "extract_1d")
+"""Steps from a calibrated background slit to its spectrum; they have parameters of their own."""
+_OWN = {"save_results": False, "suffix": None, "output_dir": None, "output_file": None}
+_FORCED: Mapping[str, Mapping[str, Any]] = {
+    "flat_field": {"inverse": False, "save_interpolated_flat": False},
+    "pathloss": {"inverse": False, "source_type": "EXTENDED"},
+    "barshadow": {"inverse": False, "source_type": "EXTENDED"},
+    "photom": {"inverse": False, "source_type": "EXTENDED"},
+}
+
+Applied = tuple[Step, Mapping[str, np.ndarray]]
+"""A step that ran, and the state that it ran with."""
+
+
+def nested_steps(steps: Mapping[str, Step], extraction: Mapping[str, Step] | None = None) -> dict[str, Step]:
+    """Steps with the parameters they have when they serve the master background.
+
+    Parameters
+    ----------
+    steps : mapping
+        The pipeline's steps by alias: flat_field, pathloss, barshadow and photom keep their parameters and overrides, but take
+        every source as extended and save nothing.
+    extraction : mapping, optional
+        pixel_replace, resample_spec and extract_1d; as in the reference implementation not those of the pipeline, but steps
+        with default parameters if none are given.
+
+    Returns
+    -------
+    dict
+        In the order in which they run.
+    """
+    from jwst_dask.steps import step_class
+
+    out: dict[str, Step] = {}
+    for alias in CALIBRATION:
+        step = steps.get(alias) or step_class(alias)()
+        forced = {name: value for name, value in (_OWN | dict(_FORCED[alias])).items() if name in step.parameters()}
+        out[alias] = dataclasses.replace(step, **forced)
+    for alias in EXTRACTION:
+        out[alias] = (extraction or {}).get(alias) or step_class(alias)()
+    return out
+
+
+def private(draft: Draft, block: Block) -> tuple[Draft, Block]:
+    """A draft and block that steps may change without any effect on the slit they were taken from."""
+    tree = {name: copy.deepcopy(value) if name == "meta" else value for name, value in draft.model.instance.items()}
+    mine = dataclasses.replace(draft, model=filled(type(draft.model), tree), spectra=None, extras={}, log=[], quality={})
+    return mine, Block(arrays={name: array.copy() for name, array in block.arrays.items()}, start=block.start)
+
+
+def apply(draft: Draft, block: Block, step: Step, refs: Any) -> tuple[Block, Applied | None]:
+    """One step on a private draft; nothing if it skips itself. Its status is noted in the draft's metadata."""
+    draft.first = lambda: block
+    answer: State | Skip | None = step.applies(flat_meta(draft.model))
+    if answer is None:
+        answer = step.prepare(draft, look_up(refs, step))
+    status = draft.model.meta.cal_step.instance
+    if isinstance(answer, Skip):
+        status[step.cal_step] = "SKIPPED"
+        return block, None
+    status[step.cal_step] = "COMPLETE"
+    state = {name: np.asarray(value) for name, value in (answer or {}).items()}
+    return (step.run(block, state) if step.pixels else block), (step, state)
+
+
+def look_up(refs: Any, step: Step) -> Any:
+    """The exposure's references with a step's overrides."""
+    scoped = getattr(refs, "scoped", None)
+    return scoped(step.overrides, step.references) if scoped is not None else refs
+
+
+def forward(draft: Draft, block: Block, steps: Mapping[str, Step], refs: Any) -> tuple[Block, list[Applied]]:
+    """Counts to surface brightness, on a private draft."""
+    done: list[Applied] = []
+    for alias in CALIBRATION:
+        block, applied = apply(draft, block, steps[alias], refs)
+        if applied is not None:
+            done.append(applied)
+    return block, done
+
+
+def backward(block: Block, done: Sequence[Applied]) -> Block:
+    """Surface brightness to counts, with the corrections of the way there."""
+    for step, state in reversed(done):
+        if step.pixels:
+            block = dataclasses.replace(step, inverse=True).run(block, state)  # type: ignore[call-arg]
+    return block
