@@ -56,6 +56,10 @@ class BlockTask:
     chain: tuple[tuple[Step, str], ...]
     writes: tuple[Write, ...]
     keep: tuple[str, ...] = ()
+    dumps: tuple[tuple[int, str], ...] = ()
+    """(links before it, folder) where the block's arrays are kept for other tasks of the exposure."""
+    needs: tuple[str, ...] = ()
+    slit: str = ""
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         """Compressed: a long series has tens of thousands of tasks, and most of each is the same names again."""
@@ -85,6 +89,8 @@ class Receipt:
     bytes_written: int = 0
     error: str = ""
     error_type: str = ""
+    slit: str = ""
+    """Slit of a failure that is the slit's own."""
 
 
 def process(task: BlockTask) -> Receipt:
@@ -92,6 +98,8 @@ def process(task: BlockTask) -> Receipt:
     from jwst_dask.io.fits import read_block
     from jwst_dask.refs.load import load_npz
 
+    if task.dumps:
+        from jwst_dask.core.slits.store import save_frame
     clock = time.perf_counter()
     block = read_block(task.source, task.start, task.stop, task.halo)
     read_seconds, seconds, written, bytes_written = time.perf_counter() - clock, {}, 0.0, 0
@@ -103,24 +111,32 @@ def process(task: BlockTask) -> Receipt:
             seconds[step.alias] = time.perf_counter() - clock
         clock = time.perf_counter()
         bytes_written += sum(_write(write, block) for write in task.writes if write.after == place)
+        bytes_written += sum(save_frame(folder, block) for after, folder in task.dumps if after == place)
         written += time.perf_counter() - clock
     flagged = int(np.count_nonzero(block.arrays["dq"] & 1)) if "dq" in block.arrays else 0
     return Receipt(task.name, task.exposure, block.start, block.nints, {key: block.tables[key] for key in task.keep if key in block.tables},
                    flagged, block.arrays["sci"].size, read_seconds, seconds, written, bytes_read, bytes_written)  # fmt: skip
 
 
-def guarded(task: BlockTask) -> Receipt:
-    """`process`, with an error turned into a receipt so that one bad block does not take the run down."""
+def guarded(task: Any, *before: Receipt) -> Receipt:
+    """`process`, with an error turned into a receipt so that one bad block does not take the run down.
+
+    A task whose predecessors failed is not tried.
+    """
+    if any(receipt.error and not receipt.slit for receipt in before):
+        return Receipt(task.name, task.exposure, 0, 0, error=f"{task.name}: not done, because {before[0].name} failed", error_type="needs", slit=task.slit)
     try:
-        return process(task)
+        return process(task) if isinstance(task, BlockTask) else task.process()  # type: ignore[no-any-return]
     except Exception as error:  # reported by the client, which decides whether to go on
         return failed(task, error)
 
 
-def failed(task: BlockTask, error: BaseException, remedy: str = "") -> Receipt:
-    """The receipt of a block that could not be done."""
+def failed(task: Any, error: BaseException, remedy: str = "") -> Receipt:
+    """The receipt of a block, or a slit, that could not be done."""
     explained = isinstance(error, JwstDaskError)
     detail = str(error) if explained else f"{type(error).__name__}: {error}"
+    if not isinstance(task, BlockTask):
+        return Receipt(task.name, task.exposure, 0, 0, error=f"{os.path.basename(task.source)}: {remedy or detail}", error_type=type(error).__name__, slit=task.slit)
     where = f"{os.path.basename(task.source.path)}: integrations {task.start + 1}-{task.stop}"
     return Receipt(task.name, task.exposure, task.start, 0, error=f"{where}: {remedy or detail}", error_type=type(error).__name__)
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -138,7 +138,7 @@ def _on_cluster(tasks: Sequence[BlockTask], done: Done, client: Any) -> None:
 
     run = uuid.uuid4().hex[:8]  # never the result of an earlier run: what a task is for is the rows it writes
     named = {f"block-{run}-{i:06d}": task for i, task in enumerate(tasks)}
-    futures = client.map(guarded, tasks, key=list(named), retries=2)
+    futures = _submitted(client, named)
     try:
         for future in as_completed(futures):
             try:
@@ -153,6 +153,16 @@ def _on_cluster(tasks: Sequence[BlockTask], done: Done, client: Any) -> None:
         client.cancel(futures)
 
 
+def _submitted(client: Any, named: Mapping[str, Any]) -> list[Any]:
+    """Futures of all tasks; those that need others get their receipts, which are small."""
+    free = {key: task for key, task in named.items() if not task.needs}
+    futures = dict(zip([task.name for task in free.values()], client.map(guarded, list(free.values()), key=list(free), retries=2)))
+    for key, task in named.items():
+        if task.needs:
+            futures[task.name] = client.submit(guarded, task, *[futures[name] for name in task.needs], key=key, retries=2)
+    return list(futures.values())
+
+
 def _in_process(tasks: Sequence[BlockTask], done: Done, threads: int | None, scheduler: str | None) -> None:
     from dask.callbacks import Callback
 
@@ -162,12 +172,15 @@ def _in_process(tasks: Sequence[BlockTask], done: Done, threads: int | None, sch
 
     # dask takes the last key first: number them so that exposures are finished one after the other;
     # the task is bound to the function: as an argument, dask would take it apart in search of collections
-    work = [dask.delayed(partial(guarded, task), traverse=False, pure=False)(dask_key_name=f"block-{len(tasks) - i:06d}") for i, task in enumerate(tasks)]
+    work: dict[str, Any] = {}
+    for i, task in enumerate(tasks):
+        call = dask.delayed(partial(guarded, task), traverse=False, pure=False)
+        work[task.name] = call(*[work[name] for name in task.needs], dask_key_name=f"block-{len(tasks) - i:06d}")
     with Callback(posttask=posttask):
         if scheduler in ("sync", "synchronous"):
-            dask.compute(*work, scheduler="sync")
+            dask.compute(*work.values(), scheduler="sync")
         else:
-            dask.compute(*work, scheduler="threads", num_workers=threads or len(os.sched_getaffinity(0)))
+            dask.compute(*work.values(), scheduler="threads", num_workers=threads or len(os.sched_getaffinity(0)))
 
 
 def compute(*things: Any, **keywords: Any) -> tuple[Any, ...]:

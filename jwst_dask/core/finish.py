@@ -170,7 +170,9 @@ class _Work:
         job, exposure = self.exposures[receipt.exposure]
         if self.progress is not None:
             self.progress.advance(receipt)
-        if receipt.error:
+        if receipt.error and receipt.slit and exposure.index not in self.failed:
+            self._lose_slit(job, exposure, receipt)
+        elif receipt.error:
             self._fail(job, exposure, receipt.error)
             return
         self.result.receipts.append(receipt)
@@ -179,8 +181,26 @@ class _Work:
             self.white.setdefault(receipt.exposure, []).append((receipt.start, sums, times))
         self.waiting[receipt.exposure] -= 1
         if self.waiting[receipt.exposure] == 0 and receipt.exposure not in self.failed:
-            for planned in exposure.pending():
-                self._finish(planned)
+            self._complete(job, exposure)
+
+    def _complete(self, job: Job, exposure: ExposurePlan) -> None:
+        """Finish an exposure's products, all of whose tasks are done."""
+        for planned in exposure.pending():
+            if planned.layout is None:  # put together from the slits
+                planned.temporary = Path(temporary_of(planned.final, self.opts.run_id))
+                planned.final.parent.mkdir(parents=True, exist_ok=True)
+                if not exposure.assemble(planned):
+                    log.warning("%s: no slit has come to it, so it is not made", planned.final.name)
+                    planned.temporary = None
+                    continue
+            self._finish(planned, exposure.incomplete())
+        exposure.clean()
+
+    def _lose_slit(self, job: Job, exposure: ExposurePlan, receipt: Receipt) -> None:
+        """A slit failed: it is left out of the products, the others go on."""
+        log.error("%s", receipt.error)
+        exposure.lose(receipt.slit, receipt.error)
+        job.failures.append(receipt.error)
 
     def _fail(self, job: Job, exposure: ExposurePlan, text: str) -> None:
         if exposure.index in self.failed:
@@ -197,15 +217,16 @@ class _Work:
         if not job.skip:
             raise JwstDaskError(text)
 
-    def _finish(self, planned: PlannedProduct) -> None:
+    def _finish(self, planned: PlannedProduct, lacking: str = "") -> None:
         from jwst_dask.io.layout import finish
 
         finish(str(planned.temporary), planned.final, checksum=bool(setting("fits.checksum", self.opts.checksum)), fsync=bool(setting("fits.fsync")))
-        self._note(planned)
+        self._note(planned, lacking)
 
-    def _note(self, planned: PlannedProduct) -> None:
+    def _note(self, planned: PlannedProduct, lacking: str = "") -> None:
+        """Record a finished product; one that lacks something is not current, so that --resume tries again."""
         planned.done, planned.temporary = True, None
-        self.book.record(planned.final, planned.key)
+        self.book.record(planned.final, f"{planned.key} without {lacking}" if lacking else planned.key)
         self.result.products[planned.final.name] = planned.final
         self.result.made.append(planned.final.name)
         log.info("made %s", planned.final.name)
@@ -250,6 +271,13 @@ class _Work:
         for job in self.plan.jobs:
             for planned in job.products():
                 _discard(planned)
+
+
+def temporary_of(final: Path, run_id: str) -> str:
+    """Name of a product while it is made."""
+    from jwst_dask.io.layout import temporary
+
+    return temporary(final, run_id)
 
 
 def _discard(planned: PlannedProduct) -> None:

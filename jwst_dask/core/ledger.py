@@ -55,12 +55,12 @@ def product_key(inputs: list[Identity], stages: list[Mapping[str, Any]], extra: 
 
 def stage_record(stage: Any) -> dict[str, Any]:
     """What of a prepared step counts for staleness: parameters that change numbers, and references by identity."""
-    values = {name: _content(value) for name, value in stage.step.values().items() if name not in _COMMON}
+    values = {name: content(value) for name, value in stage.step.values().items() if name not in _COMMON}
     references = {reftype: (path if path == "N/A" else Identity.of(path).__dict__) for reftype, path in sorted(stage.references.items())}
     return {"step": stage.step.alias, "status": stage.status, "parameters": values, "overrides": dict(stage.step.overrides), "references": references}
 
 
-def _content(value: Any) -> Any:
+def content(value: Any) -> Any:
     """A parameter that names a file counts with the file's identity."""
     return Identity.of(value).__dict__ if isinstance(value, str) and os.path.isfile(value) else value
 

@@ -67,6 +67,24 @@ class ExposurePlan:
         """Steps that touch pixels, in order."""
         return [stage for stage in self.stages if stage.runs]
 
+    def ntasks(self) -> int:
+        """Tasks of a run."""
+        return len(self.chunks.bounds)
+
+    def assemble(self, planned: PlannedProduct) -> bool:
+        """Put a product without a layout together under its temporary name; there is none here."""
+        return False
+
+    def lose(self, slit: str, why: str) -> None:
+        """Go on without a slit."""
+
+    def incomplete(self) -> str:
+        """What finished products lack."""
+        return ""
+
+    def clean(self) -> None:
+        """Remove what only this run needed."""
+
     def pending(self) -> list[PlannedProduct]:
         """Products of this exposure still to be made."""
         return [p for p in self.products if not p.done]
@@ -85,7 +103,7 @@ class ExposurePlan:
 
             source, skip = scan(str(base.final)), base.after
         chain = tuple((stage.step, store.put(stage.state)) for stage in links[skip:last])
-        writes = [Write(str(p.temporary), p.after - skip, *_places(p)) for p in wanted]
+        writes = [Write(str(p.temporary), p.after - skip, *places(p)) for p in wanted]
         if table and level3 is not None and level3.layout is not None:
             writes.append(Write(str(level3.temporary), level3.after - skip, (), level3.layout.regions[("EXTRACT1D", ver)]))
         halo = max((stage.halo(self.draft.nints) for stage in links[skip:last]), default=0)
@@ -101,7 +119,8 @@ class ExposurePlan:
         return max(usable, key=lambda p: p.after, default=None)
 
 
-def _places(planned: PlannedProduct) -> tuple[tuple[tuple[str, Any], ...], Any]:
+def places(planned: PlannedProduct) -> tuple[tuple[tuple[str, Any], ...], Any]:
+    """Block arrays and their regions in a product, and the region of its spectral table."""
     regions: Mapping[tuple[str, int], Any] = planned.layout.regions
     if planned.product.spectra:
         return (), next(region for (hdu, _), region in regions.items() if hdu == "EXTRACT1D")
@@ -156,7 +175,7 @@ class Plan:
 
     def ntasks(self) -> int:
         """Block tasks of a full run (finished products not counted)."""
-        return sum(len(e.chunks.bounds) for job in self.jobs for e in job.exposures if _work(job, e))
+        return sum(e.ntasks() for job in self.jobs for e in job.exposures if _work(job, e))
 
     def bytes_read(self) -> int:
         """Bytes of pixels that will be read, halos included."""

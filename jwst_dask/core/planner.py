@@ -20,6 +20,9 @@ from jwst_dask.core.pipeline import Pipeline, Product
 from jwst_dask.core.plan import ExposurePlan, PlannedProduct
 from jwst_dask.data.exposure import CUBES, Draft
 
+MANY_SLITS = ("NRS_MSASPEC", "NRS_FIXEDSLIT", "NRS_LAMP", "NRS_AUTOWAVE", "NRS_AUTOFLAT")
+"""Exposure types with many slits."""
+
 
 def draft_of(path: str) -> Draft:
     """The draft of an exposure file, nothing done to it yet."""
@@ -83,15 +86,40 @@ class ExposurePlanner:
         order = self.pipeline.order(exp_type, os.path.basename(path))
         if self.pipeline.level == 3:
             _must_be_series(draft)
-        self.inputs = [ledger.Identity.of(path)]
-        stages = prepare.prepare(draft, order, self.steps, self._references, self._provenance(), members=self.request.members,
-                                 unrecorded=self.pipeline.unrecorded.get(exp_type, ()), on_product=self._product,
-                                 pixels=self.opts.pixels)  # fmt: skip
+        self.inputs = [ledger.Identity.of(path), *(ledger.Identity.of(name) for names in self.request.members.values() for name in names)]
+        draft.members = self.request.members
+        if self.pipeline.level == 2 and exp_type in MANY_SLITS:
+            return self._slits(index, file, draft, order, exp_type)
+        stages = self._prepared(draft, order, exp_type)
         per = sum(hdu.nbytes for hdu in file.hdus if hdu.name.lower() in CUBES) // max(1, draft.nints) * 7 // 5  # and what the chain adds
         halo = max((stage.halo(draft.nints) for stage in stages if stage.runs), default=0)
         limit = chunks.budget(self.where.memory_limit, self.where.threads)
         blocks = chunks.split(draft.nints, per, limit, halo, self.opts.chunk or setting("chunks.integrations"))
         return ExposurePlan(index, self.request.name if self.pipeline.level == 2 else Path(path).stem, file, draft, stages, self.products, blocks)
+
+    def _prepared(self, draft: Draft, order: tuple[str | Product, ...], exp_type: str) -> list[prepare.Stage]:
+        return prepare.prepare(draft, order, self.steps, self._references, self._provenance(), members=self.request.members,
+                               unrecorded=self.pipeline.unrecorded.get(exp_type, ()), on_product=self._product, pixels=self.opts.pixels)  # fmt: skip
+
+    def _slits(self, index: int, file: Any, draft: Draft, order: tuple[str | Product, ...], exp_type: str) -> ExposurePlan:
+        """An exposure with many slits: frame steps are prepared here, those of the slits where the slits are."""
+        from jwst_dask.core.slits import plan as slits
+
+        before, after = slits.split_order(order)
+        stages = self._prepared(draft, before, exp_type)
+        chosen, table, expected = slits.plan_slits(draft, stages, after, self.steps, self._references, self.opts.sources)
+        out = slits.SlitExposurePlan(index, self.request.name, file, draft, [*stages, *expected], self.products, chunks.split(1, 0, 0), order=after,
+                                     slits=chosen, table=table, frame_stages=stages, workspace=self.opts.workspace, run_id=self.opts.run_id,
+                                     resume=self.opts.resume)  # fmt: skip
+        by_alias = {stage.step.alias: stage for stage in expected}
+        out.master = slits.MASTER in by_alias and by_alias[slits.MASTER].status == "COMPLETE" and exp_type == "NRS_MSASPEC"
+        slits.keys(out, self.inputs)
+        for product in slits.suffixes(out):
+            final = Path(product.folder or self.opts.output_dir).absolute() / self._name(product, draft)
+            key = ledger.product_key(self.inputs, [], {"slits": [slit.key for slit in chosen], "product": final.name, "version": jwst_dask.__version__})
+            done = self.opts.resume and self.book.is_current(final, key)
+            self.products.append(PlannedProduct(product, final, None, 0, key, done))
+        return out
 
     def _references(self, model: Any, step: Any) -> Any:
         from jwst_dask.refs.crds import References

@@ -41,6 +41,8 @@ class Options:
         Integrations in a block.
     allow_outside : bool
         Association members may lie outside the association's folder.
+    sources : SourceTable, optional
+        Parameters per source (see `jwst_dask.data.sources`).
     pixels : bool
         Steps may look at the first integration of an exposure while they prepare; not in a plan that is only shown.
     """
@@ -54,6 +56,7 @@ class Options:
     allow_outside: bool = False
     checksum: bool | None = None
     pixels: bool = True
+    sources: Any = None
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     @property
@@ -95,6 +98,11 @@ def _options(options: Mapping[str, Any]) -> Options:
     values = dict(options)
     values["output_dir"] = Path(values.get("output_dir") or ".").absolute()  # workers may have another working folder
     values.setdefault("on_error", setting("on-error"))
+    if values.get("sources") is not None:
+        from jwst_dask.data.sources import SourceTable
+
+        given = values["sources"]
+        values["sources"] = given if isinstance(given, SourceTable) else SourceTable.read(given) if isinstance(given, (str, Path)) else SourceTable.of(given)
     return Options(**values)
 
 

@@ -10,6 +10,8 @@ CAL = (Product("cal", "calints"),)
 TAIL = ("adaptive_trace_model", "pixel_replace", "resample_spec", "cube_build", "extract_1d", Product("x1d", "x1dints", spectra=True))
 
 NRS_SLITS = (*HEAD, "extract_2d", "srctype", "master_background_mos", "wavecorr", "flat_field", "pathloss", "barshadow", "photom", *CAL, *TAIL)
+NRS_MANY = (*NRS_SLITS[: NRS_SLITS.index("adaptive_trace_model")], "adaptive_trace_model", "pixel_replace", "resample_spec",
+            Product("s2d", "s2d", needs="resample_spec"), "extract_1d", TAIL[-1])  # fmt: skip
 MIRI_LRS = (*HEAD, "as_slit", "srctype", "targ_centroid", "straylight", "flat_field", "fringe", "pathloss", "barshadow", "photom",
             "residual_fringe", *CAL, *TAIL)  # fmt: skip
 
@@ -18,13 +20,18 @@ SOSS = (*HEAD, "srctype", "flat_field", "straylight", "fringe", "pathloss", "bar
 
 ORDERS = {
     "NRS_BRIGHTOBJ": NRS_SLITS,
+    "NRS_MSASPEC": NRS_MANY,
+    "NRS_FIXEDSLIT": NRS_MANY,
+    "NRS_LAMP": NRS_MANY,
+    "NRS_AUTOWAVE": NRS_MANY,
+    "NRS_AUTOFLAT": NRS_MANY,
     "MIR_LRS-SLITLESS": MIRI_LRS,
     "NRC_TSGRISM": GRISM,
     "NIS_SOSS": SOSS,
 }
-"""Step order by EXP_TYPE, for all spectroscopic time series."""
+"""Step order by EXP_TYPE."""
 
-WORKING = ("NRS_BRIGHTOBJ", "MIR_LRS-SLITLESS")
+WORKING = ("NRS_BRIGHTOBJ", "MIR_LRS-SLITLESS", "NRS_MSASPEC", "NRS_FIXEDSLIT", "NRS_LAMP", "NRS_AUTOWAVE", "NRS_AUTOFLAT")
 """Exposure types that this version carries out."""
 
 UNRECORDED = {"NRS_BRIGHTOBJ": ("resample_spec", "cube_build"), "MIR_LRS-SLITLESS": ("resample_spec", "cube_build")}

@@ -1,0 +1,79 @@
+"""Products of an exposure put together from the parts of its slits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jwst_dask.core.planner import stamp
+from jwst_dask.core.slits import store
+from jwst_dask.io import multi
+
+if TYPE_CHECKING:
+    from jwst_dask.core.plan import PlannedProduct
+    from jwst_dask.core.slits.plan import SlitExposurePlan
+
+
+def assemble(plan: SlitExposurePlan, planned: PlannedProduct) -> bool:
+    """Write a product under its temporary name.
+
+    Returns
+    -------
+    bool
+        False when no slit has a part of it.
+    """
+    suffix = planned.product.extra or planned.product.suffix
+    done = [plan.part(slit) for slit in plan.slits if slit.name not in plan.failed_slits and plan.part(slit).exists()]
+    indices = [store.part_index(path) for path in done]
+    classes = {index["products"][suffix]["class"] for index in indices if suffix in index["products"]}
+    if not classes or planned.temporary is None:
+        return False
+    model = _model(plan, classes.pop(), indices, suffix)
+    model.meta.filename = planned.final.name
+    stamp(model, plan.stages)
+    parts = [part for path in done if (part := store.load_part(path, suffix)) is not None]
+    multi.assemble(planned.temporary, model, parts)
+    return True
+
+
+def _model(plan: SlitExposurePlan, class_name: str, indices: list[dict[str, Any]], suffix: str) -> Any:
+    """Metadata of a product: those of the exposure, statuses and references of the steps, and what steps changed alike for all slits."""
+    from stdatamodels.jwst import datamodels
+
+    from jwst_dask.data.models import blank, copy_metadata
+
+    model = blank(getattr(datamodels, class_name))
+    copy_metadata(model, plan.draft.model)
+    before = _before(plan, suffix)
+    statuses, recorded = store.merged([{**index, "statuses": {a: s for a, s in index["statuses"].items() if a in before}} for index in indices])
+    by_alias = {stage.step.alias: stage.step for stage in plan.stages}
+    for alias, status in {"extract_2d": "COMPLETE", **statuses}.items():
+        if by_alias[alias].cal_step:
+            model.meta.cal_step.instance[by_alias[alias].cal_step] = status
+    for reftype, name in recorded.items():
+        if hasattr(model.meta.ref_file, reftype):
+            getattr(model.meta.ref_file, reftype).name = name
+    own = {".".join(path[1:]) for path in multi.leaves(class_name) if path[0] == "meta"}
+    for index in indices[:1]:
+        for path, value in index["changes"].get(suffix, {}).items():
+            if path not in own and not path.startswith("exposure.type"):
+                _set(model, path, value)
+    return model
+
+
+def _before(plan: SlitExposurePlan, suffix: str) -> set[str]:
+    """Steps before a product."""
+    out: set[str] = set()
+    for item in plan.order:
+        if isinstance(item, str):
+            out.add(item)
+        elif item.suffix == suffix:
+            return out
+    return out
+
+
+def _set(model: Any, path: str, value: Any) -> None:
+    """A value by its path below ``meta``, where the model's schema has it."""
+    try:
+        model[f"meta.{path}"] = value
+    except (KeyError, AttributeError, ValueError):  # a model of another class has no such place
+        return
