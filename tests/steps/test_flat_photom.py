@@ -16,7 +16,7 @@ from jwst_dask.core.errors import InputError, ParameterError, ReferenceError_
 from jwst_dask.core.step import Skip
 from jwst_dask.data.exposure import Block, Draft
 from jwst_dask.steps.stage2.flat_field import FlatFieldStep
-from jwst_dask.steps.stage2.flat_field.nirspec import standard_flags
+from jwst_dask.steps.stage2.flat_field.reference import definitions, translated
 from jwst_dask.steps.stage2.flat_field.wavelength import pixel_wavelengths
 from jwst_dask.steps.stage2.photom import PhotomStep
 
@@ -234,7 +234,8 @@ def test_unusable_exposures(kind: str, folder: Path) -> None:
 
 def test_flag_definitions() -> None:
     table = np.array([(2, "HOT"), (4, "DEAD"), (8, "UNHEARD_OF")], dtype=[("VALUE", "i4"), ("NAME", "U20")])
-    np.testing.assert_array_equal(standard_flags(np.array([0, 2, 6, 8, 1], "u4"), table), np.array([0, 2048, 3072, 0, 0], "u4"))
+    got = translated(np.array([0, 2, 6, 8, 1], "u4"), definitions(table))
+    np.testing.assert_array_equal(got, np.array([0, 2048, 3072, 0, 0], "u4"))
 
 
 def test_without_variances_photom_converts_the_rest(folder: Path) -> None:

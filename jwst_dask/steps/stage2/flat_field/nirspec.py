@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jwst_dask.core.errors import InputError, ParameterError, ReferenceError_
 from jwst_dask.core.memo import memo
-from jwst_dask.data.dq import PIXEL
-from jwst_dask.kernels.flat import Flat, Pixels, Table, combine, fore_optics, image_at, neutral, pixels, usable, with_table
+from jwst_dask.kernels.flat import Flat, Pixels, combine, fore_optics, image_at, neutral, pixels, shutter_factor, with_table
 from jwst_dask.refs.load import token
+from jwst_dask.steps.stage2.flat_field.reference import Component, Window, components
 from jwst_dask.steps.stage2.flat_field.result import Result
 from jwst_dask.steps.stage2.flat_field.wavelength import pixel_wavelengths
 
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
 COMPONENTS = ("fflat", "sflat", "dflat")
 """In the order in which they multiply."""
 
-Window = tuple[slice, slice]
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Where a spectrum falls: pixels of the detector (y, x), dispersion axis, slit for tables that have a row for each,
+    and for MOS its quadrant (from 1) and shutter (column and row, from 1)."""
+
+    window: Window
+    dispaxis: int
+    slit: str | None
+    shutter: tuple[int, int, int] | None = None
 
 
 def bright_object(draft: Draft, paths: Mapping[str, str], user: str | None) -> Result:
@@ -53,86 +63,80 @@ def bright_object(draft: Draft, paths: Mapping[str, str], user: str | None) -> R
     given = tuple((kind, token(paths[kind])) for kind in COMPONENTS if paths[kind] != "N/A")
     digest = hashlib.blake2b(np.ascontiguousarray(wavelength).tobytes(), digest_size=16).hexdigest()
     key = ("nirspec flat", given, str(window), dispaxis, model.name, digest, str(wavelength.dtype))
-    flat = memo(key, lambda: _combined(paths, window, wavelength, dispaxis, model.name))
+    flat = memo(key, lambda: combined(paths, Spectrum(window, dispaxis, model.name), wavelength))
     return Result(flat, lambda: _product(draft, flat, wavelength))
 
 
-def _combined(paths: Mapping[str, str], window: Window, wavelength: np.ndarray, dispaxis: int, slit: str | None) -> Flat:
-    where = pixels(wavelength, dispaxis)
-    parts = [None if paths[kind] == "N/A" else _part(kind, paths[kind], window, where, slit) for kind in COMPONENTS]
+def combined(paths: Mapping[str, str], spectrum: Spectrum, wavelength: np.ndarray, absent: str = "nan") -> Flat:
+    """The product of the component flats on the pixels of a spectrum.
+
+    Parameters
+    ----------
+    paths : mapping
+        Reference files by type; ``"N/A"`` for none.
+    spectrum : Spectrum
+    wavelength : float32 or float64[y, x]
+        Micron, NaN where there is none.
+    absent : {"nan", "zero"}
+        ``"zero"``: errors of a component that are not finite are taken as zero.
+
+    Raises
+    ------
+    ReferenceError_
+        When a reference is unusable.
+    """
+    where = pixels(wavelength, spectrum.dispaxis)
+    parts = [None if paths[kind] == "N/A" else _part(kind, paths[kind], spectrum, where, absent) for kind in COMPONENTS]
     return combine(parts, (wavelength.shape[0], wavelength.shape[1]))
 
 
-def _part(kind: str, path: str, window: Window, where: Pixels, slit: str | None) -> Flat:
+def _part(kind: str, path: str, spectrum: Spectrum, where: Pixels, absent: str) -> Flat:
     """One component on the pixels of a spectrum."""
-    from astropy.io import fits
-
     try:
-        # scaled integers (DQ) have no windows in a memory map
-        with fits.open(path, memmap=False) as file:
-            table = _fast_variation(file, slit)
-            if kind == "fflat":
-                return fore_optics(table, where)
-            image = _image(file, window)
-            if image.data.shape[-2:] != where.raw.shape:
-                raise ValueError(f"it does not cover the spectrum's pixels, {window}")
-            if image.data.ndim == 3:
-                image = image_at(where.raw, image, _plane_wavelengths(file, len(image.data)))
+        files = components(path)
+        if kind == "fflat":
+            return _fore(files, spectrum, where, absent)
+        flat = files[0]
+        if flat.image is None:
+            raise KeyError("SCI")
+        image = Flat(*(plane.window(spectrum.window) for plane in flat.image))  # type: ignore[union-attr]
+        if image.data.shape[-2:] != where.raw.shape:
+            raise ValueError(f"it does not cover the spectrum's pixels, {spectrum.window}")
+        image = image_at(where.raw, image, flat.planes()) if image.data.ndim == 3 else Flat(*(plane[...] for plane in image))
+        table = flat.rows.of(spectrum.slit)
+        if absent == "zero":
+            table, image = table._replace(err=finite(table.err)), image._replace(err=finite(image.err))
+        return with_table(neutral(image), table, where)
     except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
-        raise ReferenceError_(f"the {kind} reference {path} (NIRSpec, slit {slit}) cannot be used: {error}; "
-                              f"replace it or give override_{kind}") from error  # fmt: skip
-    return with_table(neutral(image), table, where)
+        raise ReferenceError_(f"the {kind} reference {path} (NIRSpec, slit {spectrum.slit}, shutter {spectrum.shutter}) cannot be used: "
+                              f"{error}; replace it or give override_{kind}") from error  # fmt: skip
 
 
-def _image(file: Any, window: Window) -> Flat:
-    """Image part of a flat in a window; planes that the file lacks are zero."""
-    names = {hdu.name for hdu in file}
-
-    def cut(name: str, kind: type[np.generic], like: np.ndarray | None = None) -> np.ndarray:
-        if name not in names and like is not None:
-            return np.zeros(like.shape, kind)
-        return np.array(file[name].section[(Ellipsis, *window)], dtype=kind, order="C")
-
-    data = cut("SCI", np.float32)
-    err, dq = cut("ERR", np.float32, data), cut("DQ", np.uint32, data)
-    return Flat(data, err, standard_flags(dq, file["DQ_DEF"].data) if "DQ_DEF" in names else dq)
-
-
-def standard_flags(dq: np.ndarray, definitions: Any) -> np.ndarray:
-    """Flags of a reference file, whose DQ_DEF table says what its bits mean, as the standard ones (uint32); unknown names are dropped."""
-    out = np.zeros_like(dq)
-    for row in definitions:
-        flag = PIXEL.get(str(row["NAME"]).strip(), 0)
-        out[(dq & np.uint32(row["VALUE"])) != 0] |= np.uint32(flag)
-    return out
+def _fore(files: tuple[Component, ...], spectrum: Spectrum, where: Pixels, absent: str) -> Flat:
+    """The F flat: a table; for MOS times the flat of the shutter, which is given for a few wavelengths."""
+    if spectrum.shutter is None:
+        table = files[0].rows.of(spectrum.slit)
+        return fore_optics(table._replace(err=finite(table.err)) if absent == "zero" else table, where)
+    quadrant, column, row = spectrum.shutter
+    if not 1 <= quadrant <= len(files):
+        raise ValueError(f"it has no quadrant {quadrant}")
+    flat = files[quadrant - 1]
+    if flat.image is None or flat.image.err is None:
+        raise KeyError(f"SCI,{quadrant}")
+    ny, nx = flat.image.data.shape[-2:]
+    if not (1 <= row <= ny and 1 <= column <= nx):
+        raise ValueError(f"its image of quadrant {quadrant} has {nx} x {ny} shutters")
+    table, wavelength = flat.rows.of(None), flat.planes()
+    data, err = (np.atleast_1d(plane[..., row - 1, column - 1]) for plane in (flat.image.data, flat.image.err))
+    if absent == "zero":
+        table, err = table._replace(err=finite(table.err)), finite(err)
+    return fore_optics(shutter_factor(table, wavelength, data), where, np.interp(where.raw, wavelength, err, 0.0, 0.0))
 
 
-def _plane_wavelengths(file: Any, n: int) -> np.ndarray:
-    """Wavelengths of the planes of an image (float32[plane]); unused trailing entries of the table are dropped."""
-    column = np.asarray(file["WAVELENGTH"].data["wavelength"], dtype=np.float32).reshape(-1)
-    column = column[column > 0]
-    if len(column) < n and n > 1:
-        raise ValueError(f"it has {n} planes and {len(column)} wavelengths")
-    return column
-
-
-def _fast_variation(file: Any, slit: str | None) -> Table:
-    """The row of the FAST_VARIATION table that is for a slit, or for any; the only row where the table knows no slits."""
-    table = file["FAST_VARIATION"].data
-    columns = {name.lower() for name in table.names}
-    row = None
-    if "slit_name" in columns and slit is not None:
-        names = [str(name).strip().lower() for name in table["slit_name"]]
-        row = next((i for i, name in enumerate(names) if name in ("any", slit.lower())), None)
-        if row is None:
-            raise ValueError(f"its table has no row for slit {slit}, nor for any")
-    out = []
-    for name in ("wavelength", "data", "error"):
-        # files of an early format have no errors
-        column = np.asarray(table[name] if name in columns else np.full_like(table["wavelength"], np.nan), dtype=np.float32)
-        out.append(column[row or 0] if column.ndim > 1 else column)
-    n = int(table["nelem"][row or 0]) if "nelem" in columns else len(out[0])
-    return usable(Table(*(column[:n] for column in out)))
+def finite(err: np.ndarray | None) -> np.ndarray:
+    """Errors with zero for those that are not known (NaN or infinite)."""
+    assert err is not None
+    return np.where(np.isfinite(err), err, err.dtype.type(0))
 
 
 def _given(draft: Draft, path: str) -> Result:
