@@ -7,18 +7,24 @@ from typing import Any
 import numpy as np
 
 from jwst_dask.core.errors import ReferenceError_
+from jwst_dask.core.memo import memo
+from jwst_dask.refs.load import token
+from jwst_dask.steps.stage2.extract_1d.view import View
 
 REMEDY = "set override_apcorr, or apply_apcorr to false"
 
 
-def correction_tables(model: Any, path: str, slit: str, wavelength: np.ndarray, position: tuple[float | None, float | None]) -> dict[str, Any]:
+def correction_tables(model: Any, view: View, path: str, slit: str, wavelength: np.ndarray,
+                      position: tuple[float | None, float | None]) -> dict[str, Any]:  # fmt: skip
     """Factors against aperture size at each wavelength of a spectrum.
 
     Parameters
     ----------
     model : JwstDataModel
+    view : GwcsView or SlitView
+        Its WCS.
     path : str
-        APCORR reference (NrsFsApcorrModel or MirLrsApcorrModel).
+        APCORR reference (NrsFsApcorrModel, NrsMosApcorrModel or MirLrsApcorrModel).
     slit : str
     wavelength : float64[wavelength]
         Micron.
@@ -41,7 +47,7 @@ def correction_tables(model: Any, path: str, slit: str, wavelength: np.ndarray, 
     size = np.asarray(row["size"])
     if unit.startswith("arcsec"):
         at = (*position, float(np.median(wavelength) if nirspec else wavelength.min()))
-        size = (size / pixel_scale(model, at)).astype(size.dtype if size.dtype.kind == "f" else np.float64)
+        size = (size / pixel_scale(view, model.meta.wcsinfo.dispersion_direction, at)).astype(size.dtype if size.dtype.kind == "f" else np.float64)
     if nirspec:
         sizes, factors = _phased(row, size, wavelength)
     else:
@@ -50,14 +56,22 @@ def correction_tables(model: Any, path: str, slit: str, wavelength: np.ndarray, 
 
 
 def _matching_row(model: Any, path: str, slit: str, nirspec: bool) -> tuple[Any, str]:
+    """The row of the reference for an exposure (and fixed slit), and the unit of its sizes."""
     from stdatamodels.jwst import datamodels
 
-    kind = datamodels.NrsFsApcorrModel if nirspec else datamodels.MirLrsApcorrModel
+    mos = model.meta.exposure.type == "NRS_MSASPEC"
+    kind = "NrsMosApcorrModel" if mos else "NrsFsApcorrModel" if nirspec else "MirLrsApcorrModel"
     wanted = {"filter": model.meta.instrument.filter, "grating": model.meta.instrument.grating} if nirspec else {"subarray": model.meta.subarray.name}
-    if nirspec and not isinstance(model, datamodels.ImageModel):
+    if nirspec and not mos and not isinstance(model, datamodels.ImageModel):
         wanted["slit"] = slit
+    return memo(("extract_1d apcorr row", token(path), kind, *wanted.items()), lambda: _read_row(path, kind, wanted))
+
+
+def _read_row(path: str, kind: str, wanted: dict[str, Any]) -> tuple[Any, str]:
+    from stdatamodels.jwst import datamodels
+
     try:
-        with kind(path) as reference:
+        with getattr(datamodels, kind)(path) as reference:
             table, unit = reference.apcorr_table, str(reference.sizeunit)
             match = np.ones(len(table), dtype=bool)
             for column, value in wanted.items():
@@ -65,7 +79,7 @@ def _matching_row(model: Any, path: str, slit: str, nirspec: bool) -> tuple[Any,
             rows = np.flatnonzero(match)
             row = {name: np.array(table[name][rows[0]]) for name in table.dtype.names} if len(rows) == 1 else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReferenceError_(f"apcorr reference {path} is not a readable {kind.__name__}: {error}; {REMEDY}") from error
+        raise ReferenceError_(f"apcorr reference {path} is not a readable {kind}: {error}; {REMEDY}") from error
     if row is None:
         told = ", ".join(f"{k} = {v}" for k, v in wanted.items())
         raise ReferenceError_(f"apcorr reference {path} has {len(rows)} rows for {told}, not 1; {REMEDY}")
@@ -121,13 +135,12 @@ def factors_at(sizes: np.ndarray, factors: np.ndarray, npixels: np.ndarray) -> n
     return np.where(result == 0, 1.0, result)
 
 
-def pixel_scale(model: Any, at: tuple[float | None, float | None, float]) -> float:
+def pixel_scale(view: View, dispaxis: int, at: tuple[float | None, float | None, float]) -> float:
     """Arcseconds per pixel across dispersion at a position (ra, dec in degrees, wavelength in micron)."""
     from astropy.coordinates import angular_separation
 
-    wcs, dispaxis = model.meta.wcs, model.meta.wcsinfo.dispersion_direction
     if at[0] is None or at[1] is None:
         raise ReferenceError_(f"apcorr sizes are in arcsec but the aperture has no sky position; {REMEDY}")
-    x, y = wcs.invert(*at, with_bounding_box=False)
-    ra, dec = wcs([x, x + (dispaxis != 1)], [y, y + (dispaxis == 1)], with_bounding_box=False)[:2]
+    x, y = view.pixel(at[0], at[1], at[2])
+    ra, dec = view.beyond(np.array([x, x + (dispaxis != 1)]), np.array([y, y + (dispaxis == 1)]))[:2]
     return float(np.degrees(angular_separation(*np.radians([ra[0], dec[0], ra[1], dec[1]])))) * 3600.0

@@ -10,21 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from jwst_dask.steps.stage2.extract_1d.view import Box, View
+
 log = logging.getLogger(__name__)
 
-Box = tuple[tuple[float, float], tuple[float, float]]
 SLIT_FRAME_TYPES = ("NRS_FIXEDSLIT", "NRS_MSASPEC", "NRS_BRIGHTOBJ")
 
 
-def bounding_box(wcs: Any, shape: tuple[int, int]) -> Box:
-    """((x0, x1), (y0, y1)) of the WCS, or of the whole array."""
-    box = wcs.bounding_box
-    if box is None:
-        return (-0.5, shape[1] - 0.5), (-0.5, shape[0] - 0.5)
-    return (float(box[0][0]), float(box[0][1])), (float(box[1][0]), float(box[1][1]))
-
-
-def middle(wcs: Any, box: Box, horizontal: bool) -> tuple[float, float, float]:
+def middle(view: View, box: Box, horizontal: bool) -> tuple[float, float, float]:
     """Middle of the spectral image: (along, across, wavelength in micron).
 
     The wavelength is the mean over the middle dispersion element; `across` is where it occurs there.
@@ -33,7 +26,7 @@ def middle(wcs: Any, box: Box, horizontal: bool) -> tuple[float, float, float]:
     along = (along_range[0] + along_range[1]) / 2.0
     across = np.arange(int(round(across_range[1])), dtype=np.float64)
     steady = np.full(len(across), along)
-    wavelengths = np.asarray((wcs(steady, across) if horizontal else wcs(across, steady))[2])
+    wavelengths = np.asarray((view.world(steady, across) if horizontal else view.world(across, steady))[2])
     good = np.isfinite(wavelengths)
     if not good.any():
         return along, float(np.mean(across)), np.nan
@@ -45,31 +38,26 @@ def middle(wcs: Any, box: Box, horizontal: bool) -> tuple[float, float, float]:
     return along, float(np.interp(mean, wavelengths[order], across[order])), mean
 
 
-def slit_wavelength(wcs: Any, micron: float) -> float:
-    """A wavelength in the unit of the slit frame: metre before resampling, micron after."""
-    return micron * 1e-6 if "gwa" in wcs.available_frames else micron
-
-
-def source_location(model: Any, shape: tuple[int, int], box: Box, dispaxis: int) -> tuple[int, float, np.ndarray] | None:
+def source_location(model: Any, view: View, shape: tuple[int, int], dispaxis: int) -> tuple[int, float, np.ndarray] | None:
     """Planned source position: (middle dispersion element, position across there, trace), or None if it is not known.
 
     `trace` is float64[along], NaN outside the bounding box.
     """
-    wcs, horizontal = model.meta.wcs, dispaxis == 1
-    along, _, wavelength = middle(wcs, box, horizontal)
+    box, horizontal = view.box(shape), dispaxis == 1
+    along, _, wavelength = middle(view, box, horizontal)
     exp_type = model.meta.exposure.type
     if exp_type in SLIT_FRAME_TYPES:
         x, y = model.source_xpos, model.source_ypos
         if x is None or y is None:
             log.warning("the source position in the slit is not known: the aperture is not moved to it")
             return None
-        location = float(wcs.get_transform("slit_frame", "detector")(x, y, slit_wavelength(wcs, wavelength))[1])
+        location = float(view.from_slit(x, y, view.slit_unit(wavelength))[1])
     elif exp_type == "MIR_LRS-FIXEDSLIT":
         x, y = model.meta.dither.dithered_ra, model.meta.dither.dithered_dec
         if x is None or y is None:
             log.warning("meta.dither has no pointing: the aperture is not moved to the source")
             return None
-        location = float(wcs.backward_transform(x, y, wavelength)[0])
+        location = float(view.wcs.backward_transform(x, y, wavelength)[0])
     else:
         log.warning("no source position is known for EXP_TYPE %s: the aperture is not moved to it", exp_type)
         return None
@@ -77,7 +65,7 @@ def source_location(model: Any, shape: tuple[int, int], box: Box, dispaxis: int)
     if not low <= location <= high:
         log.warning("the source position from the WCS, %.2f, is not on the spectral image: the aperture is not moved to it", location)
         return None
-    trace = slit_trace(wcs, shape, box, x, y) if exp_type in SLIT_FRAME_TYPES else sky_trace(wcs, shape, box, x, y)
+    trace = slit_trace(view, shape, box, x, y) if exp_type in SLIT_FRAME_TYPES else sky_trace(view, shape, box, x, y)
     return int(np.round(along)), location, trace
 
 
@@ -98,34 +86,34 @@ def _on_elements(along: np.ndarray, across: np.ndarray, length: int, limits: tup
     return trace
 
 
-def slit_trace(wcs: Any, shape: tuple[int, int], box: Box, x: float, y: float) -> np.ndarray:
+def slit_trace(view: View, shape: tuple[int, int], box: Box, x: float, y: float) -> np.ndarray:
     """Positions across dispersion (float64[x], pixels) of a point of the NIRSpec slit frame."""
-    wavelengths = wcs.get_transform("detector", "slit_frame")(*_grid(box))[2]
+    wavelengths = view.to_slit(*_grid(box))[2]
     n = int(box[0][1] - box[0][0])
     span = np.linspace(np.nanmin(wavelengths), np.nanmax(wavelengths), n)
-    along, across = wcs.get_transform("slit_frame", "detector")(np.full(n, x), np.full(n, y), span)
+    along, across = view.from_slit(np.full(n, x), np.full(n, y), span)
     return _on_elements(along, across, shape[1], box[0])
 
 
-def sky_trace(wcs: Any, shape: tuple[int, int], box: Box, ra: float, dec: float) -> np.ndarray:
+def sky_trace(view: View, shape: tuple[int, int], box: Box, ra: float, dec: float) -> np.ndarray:
     """Positions across dispersion (float64[y], pixels) of a point of the sky, for MIRI LRS in the slit."""
-    wavelengths = wcs(*_grid(box))[2]
+    wavelengths = view.world(*_grid(box))[2]
     n = int(box[1][1] - box[1][0])
     span = np.linspace(np.nanmin(wavelengths), np.nanmax(wavelengths), n)
-    across, along = wcs.backward_transform(np.full(n, ra), np.full(n, dec), span)
+    across, along = view.wcs.backward_transform(np.full(n, ra), np.full(n, dec), span)
     return _on_elements(along, across, shape[0], box[1])
 
 
-def middle_trace(model: Any, shape: tuple[int, int], box: Box, along: float, across: float, dispaxis: int) -> np.ndarray:
+def middle_trace(model: Any, view: View, shape: tuple[int, int], box: Box, along: float, across: float, dispaxis: int) -> np.ndarray:
     """Trace (float64[along]) through a point of the image: along the slit or sky coordinate, else straight."""
-    wcs, exp_type = model.meta.wcs, model.meta.exposure.type
+    exp_type = model.meta.exposure.type
     x, y = (along, across) if dispaxis == 1 else (across, along)
     if exp_type == "MIR_LRS-FIXEDSLIT":
-        ra, dec, _ = wcs(x, y)
-        return sky_trace(wcs, shape, box, ra, dec)
+        ra, dec, _ = view.world(x, y)
+        return sky_trace(view, shape, box, ra, dec)
     if exp_type.startswith("NRS"):
-        slit_x, slit_y, _ = wcs.get_transform("detector", "slit_frame")(x, y)
-        return slit_trace(wcs, shape, box, slit_x, slit_y)
+        slit_x, slit_y, _ = view.to_slit(x, y)
+        return slit_trace(view, shape, box, slit_x, slit_y)
     low, high = box[0] if dispaxis == 1 else box[1]
     trace = np.full(shape[1] if dispaxis == 1 else shape[0], np.nan)
     start = int(np.ceil(low))
@@ -133,12 +121,11 @@ def middle_trace(model: Any, shape: tuple[int, int], box: Box, along: float, acr
     return trace
 
 
-def nod_location(model: Any, wavelength: float) -> float:
+def nod_location(model: Any, view: View, wavelength: float) -> float:
     """Position across dispersion of the other nod of a pair, pixels (NaN: unknown)."""
-    wcs, exp_type = model.meta.wcs, model.meta.exposure.type
+    wcs, exp_type = view.wcs, model.meta.exposure.type
     if exp_type.startswith("NRS"):
-        place = wcs.get_transform("slit_frame", "detector")(model.source_xpos, -model.source_ypos, slit_wavelength(wcs, wavelength))
-        return float(place[1])
+        return float(view.from_slit(model.source_xpos, -model.source_ypos, view.slit_unit(wavelength))[1])
     if exp_type != "MIR_LRS-FIXEDSLIT" or "v2v3" not in wcs.available_frames:
         return np.nan
     from stdatamodels.jwst.transforms.models import IdealToV2V3

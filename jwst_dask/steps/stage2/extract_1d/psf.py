@@ -16,6 +16,7 @@ from jwst_dask.core.memo import memo
 from jwst_dask.refs.load import token
 from jwst_dask.steps.stage2.extract_1d import location as place
 from jwst_dask.steps.stage2.extract_1d.reference import Aperture
+from jwst_dask.steps.stage2.extract_1d.view import View
 
 log = logging.getLogger(__name__)
 
@@ -103,28 +104,29 @@ def _read_psf(path: str, slit: str) -> Psf:
     raise ReferenceError_(f"psf reference {path} has no aperture for slit {slit}; set override_psf, or extraction_type to box")
 
 
-def lay(model: Any, aperture: Aperture, wavelengths: np.ndarray) -> Placement:
+def lay(model: Any, view: View, aperture: Aperture, wavelengths: np.ndarray) -> Placement:
     """Lay the PSF along the trace of the source (or the middle of the slit).
 
     Parameters
     ----------
     model : JwstDataModel
+    view : GwcsView or SlitView
     aperture : Aperture
         `trace` is used if there is one.
     wavelengths : float[y, x]
     """
     shape, horizontal = (int(wavelengths.shape[0]), int(wavelengths.shape[1])), aperture.horizontal
     psf = read_psf(aperture.psf, getattr(model, "name", None))
-    box = place.bounding_box(model.meta.wcs, shape)
+    box = view.box(shape)
     (x0, x1), (y0, y1) = ((int(np.ceil(low)), int(np.ceil(high))) for low, high in box)
-    along, across, wavelength = place.middle(model.meta.wcs, box, horizontal)
+    along, across, wavelength = place.middle(view, box, horizontal)
     trace, nod = aperture.trace, None
     if trace is None:
         if aperture.nod_pair:
             log.warning("without a source position no negative nod is modelled")
-        trace = place.middle_trace(model, shape, box, along, across, aperture.dispaxis)
+        trace = place.middle_trace(model, view, shape, box, along, across, aperture.dispaxis)
     elif aperture.nod_pair:
-        nod = _nod_distance(model, float(trace[int(np.round(along))]), wavelength)
+        nod = _nod_distance(model, view, float(trace[int(np.round(along))]), wavelength)
     window = slice(y0, y1), slice(x0, x1)
     order = np.argsort(psf.wave)
     finite = np.isfinite(psf.wave[order])
@@ -135,12 +137,12 @@ def lay(model: Any, aperture: Aperture, wavelengths: np.ndarray) -> Placement:
     return Placement((y0, y1, x0, x1), spectral, np.broadcast_to(spatial, spectral.shape), horizontal, psf, nod)
 
 
-def _nod_distance(model: Any, position: float, wavelength: float) -> float | None:
+def _nod_distance(model: Any, view: View, position: float, wavelength: float) -> float | None:
     """Distance from the source to the negative trace of a two-point nod, or None if there is none."""
     if str(model.meta.cal_step.bkg_subtract) != "COMPLETE" or str(model.meta.dither.primary_type) not in TWO_NODS:
         log.info("not a background-subtracted two-point nod: no negative trace is modelled")
         return None
-    other = place.nod_location(model, wavelength)
+    other = place.nod_location(model, view, wavelength)
     if np.isnan(other) or abs(position - other) < 2:
         log.warning("the other nod cannot be located: no negative trace is modelled")
         return None

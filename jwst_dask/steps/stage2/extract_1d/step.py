@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 SLAB = 64
 """Integrations whose columns are in memory beside the table."""
 
-EXP_TYPES = ("NRS_BRIGHTOBJ", "MIR_LRS-SLITLESS", "MIR_LRS-FIXEDSLIT", "NRS_FIXEDSLIT")
+EXP_TYPES = (
+    "NRS_BRIGHTOBJ", "MIR_LRS-SLITLESS", "MIR_LRS-FIXEDSLIT", "NRS_FIXEDSLIT", "NRS_MSASPEC", "NRS_LAMP", "NRS_AUTOWAVE", "NRS_AUTOFLAT",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
