@@ -12,6 +12,8 @@ from jwst_dask.wcs.grid import Box, pixel_centres
 if TYPE_CHECKING:
     from jwst_dask.wcs.nirspec.slits import SlitOptics
 
+Range = tuple[float, float]
+
 STEP = 1e-10
 """Spacing (metres) of the wavelengths at which the edges of a spectrum are followed."""
 STRIDE = 64
@@ -24,18 +26,28 @@ ROWS_AT_ONCE = 4
 
 def on_detector(view: SlitOptics, to_detector: Any, waves: list[float]) -> bool:
     """Whether some of a slit's spectrum falls on the detector."""
-    (x0, x1), (y0, y1) = _padded(*_extent(view.slit, view.to_gwa_uncorrected | to_detector, waves))
+    return reaches_detector(*edge_extent(view.slit, view.to_gwa_uncorrected | to_detector, waves))
+
+
+def reaches_detector(x: Range, y: Range) -> bool:
+    """Whether a spectrum with this extent falls on the detector."""
+    (x0, x1), (y0, y1) = _padded(x, y)
     outside = x0 > LAST_PIXEL or y0 > LAST_PIXEL or x1 <= 0 or y1 <= 0
     return not (outside or x1 - x0 < 2 or y1 - y0 < 1)
 
 
 def bounding_box(view: SlitOptics, to_detector: Any, to_gwa: Any, waves: list[float]) -> Box:
     """Bounding box of a slit's spectrum in science pixels: its traced edges, and the rows that have wavelengths."""
-    x, y = _extent(view.slit, view.to_gwa | to_detector, waves)
+    to_slit = to_gwa | view.from_gwa
+    return narrowed(*edge_extent(view.slit, view.to_gwa | to_detector, waves), lambda x, y: np.asarray(to_slit(x, y)[2]))
+
+
+def narrowed(x: Range, y: Range, wavelength: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Box:
+    """Bounding box of a spectrum with this extent, in y of the rows that have wavelengths."""
     first = _padded(x, y)
     if any(low > high for low, high in first):
         return first
-    rows = _rows_with_wavelengths(first, to_gwa | view.from_gwa)
+    rows = _rows_with_wavelengths(first, wavelength)
     return first if rows is None else _padded(x, rows)
 
 
@@ -48,7 +60,7 @@ def attach(wcs: Any, boxes: Mapping[Hashable, Box]) -> None:
     wcs.bounding_box = CompoundBoundingBox.validate(transform, dict(boxes), selector_args=[("name", True)], order="F")
 
 
-def _padded(x: tuple[float, float], y: tuple[float, float]) -> Box:
+def _padded(x: Range, y: Range) -> Box:
     """Bounding box with its margins, clipped to a whole detector (a NaN, from light that misses it, clips too)."""
     # The edges count pixels from 1.
     low_x, high_x = max(0, x[0] - 1 - MARGIN_X) - 0.5, min(LAST_PIXEL, x[1] - 1 + MARGIN_X) + 0.5
@@ -56,7 +68,7 @@ def _padded(x: tuple[float, float], y: tuple[float, float]) -> Box:
     return (low_x, high_x), (low_y, high_y)
 
 
-def _extent(slit: Any, to_pixels: Any, waves: list[float]) -> tuple[tuple[float, float], tuple[float, float]]:
+def edge_extent(slit: Any, to_pixels: Any, waves: list[float]) -> tuple[Range, Range]:
     """Least and greatest x and y along the lower and upper edge of a slit, for all wavelengths of a fine grid."""
     count = int((waves[1] - waves[0]) / STEP)
     grid = np.linspace(waves[0], waves[1], count)
@@ -100,7 +112,7 @@ def extremes(curve: Callable[[np.ndarray], np.ndarray], count: int, stride: int 
     return np.fmin(low, np.fmin.reduce(values, axis=1)), np.fmax(high, np.fmax.reduce(values, axis=1))
 
 
-def _rows_with_wavelengths(first: Box, to_slit: Any) -> tuple[float, float] | None:
+def _rows_with_wavelengths(first: Box, wavelength: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Range | None:
     """First and last row of a box with a pixel in the slit, or None; looks from both ends inwards."""
     x, y = pixel_centres(first)
     ends = []
@@ -108,7 +120,7 @@ def _rows_with_wavelengths(first: Box, to_slit: Any) -> tuple[float, float] | No
         rows = list(order)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             few = rows[start : start + ROWS_AT_ONCE]
-            found = np.isfinite(to_slit(x[few], y[few])[2]).any(axis=1)
+            found = np.isfinite(wavelength(x[few], y[few])).any(axis=1)
             if found.any():
                 ends.append(float(y[few[int(found.argmax())], 0]))
                 break

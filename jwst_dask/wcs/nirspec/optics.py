@@ -36,6 +36,12 @@ class Setting:
     velosys: float | None
     xstart: int
     ystart: int
+    lamp_mode: str = "NONE"
+
+    @property
+    def multi_object(self) -> bool:
+        """Whether its slits are described by an MSA metafile."""
+        return self.exp_type in ("NRS_MSASPEC", "NRS_AUTOFLAT") or self.lamp_mode.upper() == "MSASPEC"
 
     @property
     def internal(self) -> bool:

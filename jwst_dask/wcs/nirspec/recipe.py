@@ -14,7 +14,7 @@ from jwst_dask.wcs.references import WcsReferences
 
 def bright_object(model: Any, params: Mapping[str, Any]) -> Recipe:
     """Bright-object time series: the S1600A1 slit alone, one spectrum on each detector."""
-    setting, pointing = _setting(model), _pointing(model)
+    setting, pointing = setting_of(model), pointing_of(model)
     low, high = float(params["slit_y_low"]), float(params["slit_y_high"])
 
     def make(refs: WcsReferences) -> Geometry:
@@ -23,7 +23,8 @@ def bright_object(model: Any, params: Mapping[str, Any]) -> Recipe:
     return Recipe((astuple(setting), astuple(pointing), low, high), make)
 
 
-def _setting(model: Any) -> Setting:
+def setting_of(model: Any) -> Setting:
+    """The metadata of an exposure that NIRSpec's optics depend on."""
     instrument, subarray = model.meta.instrument, model.meta.subarray
     detector, filter_wheel, grating = needed(model, "instrument.detector", "instrument.filter", "instrument.grating")
     return Setting(
@@ -38,10 +39,12 @@ def _setting(model: Any) -> Setting:
         velosys=model.meta.wcsinfo.velosys,
         xstart=1 if subarray.xstart is None else subarray.xstart,
         ystart=1 if subarray.ystart is None else subarray.ystart,
+        lamp_mode=instrument.lamp_mode or "NONE",
     )
 
 
-def _pointing(model: Any) -> slits.Pointing:
+def pointing_of(model: Any) -> slits.Pointing:
+    """Where an exposure points."""
     names = ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref")
     values = dict(zip(names, needed(model, *(f"wcsinfo.{name}" for name in names))))
     return slits.Pointing(**values, va_scale=model.meta.velocity_aberration.scale_factor)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jwst_dask.core.errors import InputError
+from jwst_dask.wcs.nirspec.frames import ORDER, frame
+from jwst_dask.wcs.nirspec.slits import from_gwa, location, through_grating, to_plane
+
+if TYPE_CHECKING:
+    from jwst_dask.wcs.grid import Box
+    from jwst_dask.wcs.nirspec.program import Table
+    from jwst_dask.wcs.nirspec.tracer import Optics, OpticsSlit
 
 
 def slits_of(wcs: Any) -> list[Any]:
@@ -67,3 +74,42 @@ def _unwrapped(transform: Any) -> Any:
         passed = model.right.n_inputs
         return model.left if passed == 1 else model.left & Identity(passed - 1)
     raise InputError(f"the WCS transform {transform.name!r} has a form that is not known; run assign_wcs again")
+
+
+def assembled(view: OpticsSlit) -> Any:
+    """The gwcs object of a slit's cut-out, with its bounding box, as `slit_wcs` gives it from the WCS of all slits."""
+    return from_numbers(view.optics, view.slit.quadrant, view.numbers(), view.edge_table(), view.zero_point, view.box)
+
+
+def from_numbers(o: Optics, quadrant: int, numbers: dict[str, float], edge: Table, zero_point: Table | None, box: Box) -> Any:
+    """`assembled` from all that differs between slits of an exposure (see `OpticsSlit` for what they are)."""
+    import gwcs
+    from astropy.modeling.models import Identity, Shift, Tabular1D
+
+    to_msa = to_plane(location(o.refs, quadrant)[0], *(numbers[name] for name in ("x", "y", "width", "height")))
+    before, carry = through_grating(to_msa, o.to_grating)
+    back = from_gwa(numbers["ymin"], numbers["ymax"], edge, before, o.wavelength)
+    back.inverse = carry | o.angles
+    to_sca = Shift(numbers["x0"]) & Shift(numbers["y0"]) | o.to_sca
+    steps = [(to_sca, "dms2sca", "x y", "x y"), (copy.copy(o.to_gwa), "det2gwa", "x y", "angle1 angle2 angle3")]
+    steps.append((back, "gwa2slit", "angle1 angle2 angle3", "x_slit y_slit lam"))
+    steps.append((to_msa & Identity(1), "slit2msa", "x_slit y_slit lam", "x_msa y_msa lam"))
+    if o.on_sky:
+        to_ote, to_v23, aberration, to_sky = o.to_telescope
+        steps += [
+            (copy.copy(to_ote), "msa2oteip", "x_msa y_msa lam", "x_ote y_ote lam"),
+            (copy.copy(to_v23), "oteip2v23", "x_ote y_ote lam", "v2 v3 lam"),
+            (aberration & Identity(1), "va_corr", "v2 v3 lam", "v2 v3 lam"),
+            (to_sky & Identity(1), "v2v3_to_sky", "v2 v3 lam", "ra dec lam"),
+        ]
+    pipeline: list[tuple[Any, Any]] = []
+    for name, (model, label, inputs, outputs) in zip(ORDER, steps):
+        model.name, model.inputs, model.outputs = label, tuple(inputs.split()), tuple(outputs.split())
+        pipeline.append((frame(name), model))
+    if zero_point is not None:
+        table = Tabular1D(points=zero_point[0], lookup_table=zero_point[1], bounds_error=False, fill_value=None, name="wave2wavecorr")
+        place = ORDER.index("slit_frame")
+        pipeline[place : place + 1] = [(frame("slit_frame"), Identity(2) & table), (frame("wavecorr_frame"), pipeline[place][1])]
+    wcs = gwcs.WCS([*pipeline, (frame("world" if o.on_sky else "msa_frame"), None)])
+    wcs.bounding_box = box
+    return wcs

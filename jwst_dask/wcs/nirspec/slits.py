@@ -93,58 +93,80 @@ def assemble(setting: Setting, pointing: Pointing, slits: list[Any], refs: WcsRe
 
 def slit_optics(setting: Setting, slits: list[Any], refs: WcsReferences, grating: optics.Disperser, order: int) -> list[SlitOptics]:
     """Transforms of each slit, in the order of the MSA's quadrants."""
-    from astropy.modeling.models import Identity, Mapping, Scale
-
-    plain = optics.dispersed_angles(setting, grating, order)
-    angles, wavelength = optics.with_velocity(setting, plain, optics.dispersed_wavelength(setting, grating, order))
-    if setting.internal:
-        wavelength = wavelength | Scale(1e6)
+    plain, angles, wavelength = dispersion(setting, grating, order)
     to_grating = optics.msa_to_gwa(refs, grating)
     views = []
     for slit in sorted(slits, key=lambda s: s.quadrant):
-        to_msa = _location(slit, refs)
-        before = to_msa | to_grating
-        carry = before & Identity(1) | Mapping((3, 0, 1, 2))
-        back = _from_gwa(slit, before, wavelength)
+        model, place = location(refs, slit.quadrant, slit.shutter_id)
+        to_msa = to_plane(model, *place)
+        before, carry = through_grating(to_msa, to_grating)
+        height = np.linspace(slit.ymin, slit.ymax, EDGE_SAMPLES)
+        cosine = before(np.zeros_like(height), height)[1]
+        back = from_gwa(slit.ymin, slit.ymax, (cosine, height), before, wavelength)
         back.inverse = carry | angles
         views.append(SlitOptics(slit, to_msa, back.inverse, carry | plain, back))
     return views
 
 
-def _location(slit: Any, refs: WcsReferences) -> Any:
-    """Relative position in a slit to the MSA plane (metres)."""
+def through_grating(to_msa: Any, to_grating: Any) -> tuple[Any, Any]:
+    """Relative position to direction cosines before the grating, alone and with a wavelength that is carried to the front."""
+    from astropy.modeling.models import Identity, Mapping
+
+    before = to_msa | to_grating
+    return before, before & Identity(1) | Mapping((3, 0, 1, 2))
+
+
+def dispersion(setting: Setting, grating: optics.Disperser, order: int) -> tuple[Any, Any, Any]:
+    """The grating relations: angles as the observatory has them, angles and wavelengths (lamps: microns) as seen from the barycentre."""
+    from astropy.modeling.models import Scale
+
+    plain = optics.dispersed_angles(setting, grating, order)
+    angles, wavelength = optics.with_velocity(setting, plain, optics.dispersed_wavelength(setting, grating, order))
+    return plain, angles, wavelength | Scale(1e6) if setting.internal else wavelength
+
+
+def location(refs: WcsReferences, quadrant: int, shutter_id: int = 1) -> tuple[Any, tuple[float, float, float, float]]:
+    """Transform of a quadrant to the MSA plane (metres); centre (x, y), width and height of one of its slits in the quadrant."""
+    model, data = refs.read("msa", _quadrants)[int(quadrant)]
+    # Shutters are counted from 1, fixed slits from 0.
+    _, x, y, width, height = data[shutter_id - (quadrant != FIXED_QUADRANT)]
+    return model, (float(x), float(y), float(width), float(height))
+
+
+def to_plane(model: Any, x: float, y: float, width: float, height: float) -> Any:
+    """Relative position in a slit to the MSA plane (metres), from the transform of its quadrant and its place there."""
     from astropy.modeling.models import Scale, Shift
 
-    model, data = refs.read("msa", _QUADRANTS[slit.quadrant])
-    # Shutters are counted from 1, fixed slits from 0.
-    row = data[slit.shutter_id - (slit.quadrant != FIXED_QUADRANT)]
-    _, x, y, width, height = row
     return Scale(width) & Scale(height) | Shift(x) & Shift(y) | model
 
 
-def _quadrant(number: int) -> Any:
-    def pick(tree: Mapping[str, Any]) -> tuple[Any, np.ndarray]:
-        part = tree[f"Q{number}"]
-        return part["model"], np.array(part["data"])
-
-    return pick
+def _quadrants(tree: Mapping[str, Any]) -> dict[int, tuple[Any, np.ndarray]]:
+    parts = {number: tree[f"Q{number}"] for number in range(1, FIXED_QUADRANT + 1)}
+    return {number: (part["model"], np.array(part["data"])) for number, part in parts.items()}
 
 
-_QUADRANTS = {number: _quadrant(number) for number in range(1, FIXED_QUADRANT + 1)}
+def from_gwa(low: float, high: float, edge: tuple[np.ndarray, np.ndarray], to_gwa: Any, wavelength: Any) -> Any:
+    """Direction cosines after the grating to position in the slit and wavelength (NaN above and below the slit).
 
-
-def _from_gwa(slit: Any, to_gwa: Any, wavelength: Any) -> Any:
-    """Direction cosines after the grating to position in the slit and wavelength (NaN above and below the slit)."""
+    Parameters
+    ----------
+    low, high : float
+        Edges of the slit.
+    edge : (float64[sample], float64[sample])
+        Second direction cosine before the grating along the slit, and height there.
+    to_gwa : Model
+        Position in the slit to direction cosines before the grating.
+    wavelength : Model
+        First two of these and the first one after the grating to wavelength.
+    """
     from astropy.modeling.models import Const1D, Identity, Mapping, Tabular1D
 
-    height = np.linspace(slit.ymin, slit.ymax, EDGE_SAMPLES)
-    cosine = to_gwa(np.zeros_like(height), height)[1]
-    to_height = Tabular1D(points=(cosine,), lookup_table=height, bounds_error=False, name="tabular")
+    to_height = Tabular1D(points=(edge[0],), lookup_table=edge[1], bounds_error=False, name="tabular")
     # alpha, beta after -> x = 0 and height in the slit -> cosines before -> wavelength from alpha before, beta before, alpha after
     start = Mapping((0, 1, 0, 1), n_inputs=3) | Const1D(0) * Identity(1) & Const1D(-1) * Identity(1) & Identity(2)
     position = start | Identity(1) & to_height & Identity(2) | Mapping((0, 1, 0, 1, 2, 3))
     dispersed = position | Identity(2) & to_gwa & Identity(2) | Mapping((0, 1, 2, 3, 5), n_inputs=7) | Identity(2) & wavelength
-    return dispersed | _blank_outside(slit.ymin, slit.ymax)
+    return dispersed | _blank_outside(low, high)
 
 
 def _blank_outside(low: float, high: float) -> Any:
