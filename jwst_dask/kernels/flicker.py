@@ -1,0 +1,97 @@
+"""Stripes of an image along one axis, from the medians of its background pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jwst_dask.kernels._jit import jit
+from jwst_dask.kernels.clip import _select
+
+WIDE = 32
+"""Columns whose values are collected together, so that whole cache lines are used."""
+
+
+@jit
+def _median32(values, count):  # type: ignore[no-untyped-def]
+    """Median of ``values[:count]`` in float32; 0 of none. The values are partly reordered."""
+    if count == 0:
+        return np.float32(0)
+    upper = _select(values, count, count // 2)
+    if count % 2:
+        return upper
+    lower = values[0]  # all below the rank are at most `upper` now: the greatest of them is the other middle value
+    for i in range(1, count // 2):
+        lower = max(lower, values[i])
+    return np.float32(lower + upper) * np.float32(0.5)
+
+
+@jit
+def stripes_along_y(image, mask, start, stop, out):  # type: ignore[no-untyped-def]
+    """Median of each column's background pixels in rows `start` to `stop`.
+
+    Parameters
+    ----------
+    image : float32[y, x]
+        No NaN where `mask` is True.
+    mask : bool[y, x]
+        True for background.
+    start, stop : int
+    out : float32[x]
+        Receives the medians, 0 for a column without background.
+    """
+    nx = image.shape[1]
+    values, counts = np.empty((WIDE, stop - start), np.float32), np.empty(WIDE, np.int64)
+    for x0 in range(0, nx, WIDE):
+        wide = min(WIDE, nx - x0)
+        counts[:] = 0
+        for y in range(start, stop):
+            for k in range(wide):
+                if mask[y, x0 + k]:
+                    values[k, counts[k]] = image[y, x0 + k]
+                    counts[k] += 1
+        for k in range(wide):
+            out[x0 + k] = _median32(values[k], counts[k])
+
+
+@jit
+def stripes_along_x(image, mask, start, stop, out):  # type: ignore[no-untyped-def]
+    """The same for rows: the median of each row's background pixels in columns `start` to `stop` (out: float32[y])."""
+    values = np.empty(stop - start, np.float32)
+    for y in range(image.shape[0]):
+        count = 0
+        for x in range(start, stop):
+            if mask[y, x]:
+                values[count] = image[y, x]
+                count += 1
+        out[y] = _median32(values, count)
+
+
+def remove_stripes(image: np.ndarray, mask: np.ndarray, axis: int, parts: int = 1) -> np.ndarray:
+    """Subtract from each line of pixels along an axis the median of its background pixels.
+
+    Parameters
+    ----------
+    image : float32[y, x]
+        No NaN where `mask` is True.
+    mask : bool[y, x]
+        True for background.
+    axis : int
+        Axis that a stripe runs along: 0 for columns, 1 for rows.
+    parts : int
+        Equal parts of that axis (the detector's outputs), each with stripes of its own.
+
+    Returns
+    -------
+    float32[y, x]
+    """
+    image, mask, out = np.ascontiguousarray(image), np.ascontiguousarray(mask), image.copy()
+    size = image.shape[axis] // parts
+    for start in range(0, size * parts, size):
+        line = np.empty(image.shape[1 - axis], np.float32)
+        if axis == 0:
+            stripes_along_y(image, mask, start, start + size, line)
+            out[start : start + size] -= line
+        else:
+            stripes_along_x(image, mask, start, start + size, line)
+            out[:, start : start + size] -= line[:, None]
+    return out
