@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jwst_dask.core.errors import InputError, ParameterError
-from jwst_dask.data.source_rows import READERS, Row, ecsv_text, flat_values, parse_rows, yaml_text
+from jwst_dask.data.source_rows import READERS, SHORT, Row, ecsv_text, flat_values, parse_rows, yaml_text
 
 if TYPE_CHECKING:
     from jwst_dask.core.pipeline import Pipeline
@@ -101,12 +101,18 @@ class SourceTable:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def for_slit(self, slit: SlitSpec) -> dict[str, dict[str, Any]]:
-        """Parameter values for a slit, by step alias and name; of a column, the most specific row counts."""
-        out: dict[str, dict[str, Any]] = {}
+    def for_slit(self, slit: SlitSpec) -> dict[str, Any]:
+        """Parameter values for a slit, by step alias and name; of a column, the most specific row counts.
+
+        Where the table says what background to subtract (``nod``, ``master``, ``none``), it is there as ``background`` too.
+        """
+        out: dict[str, Any] = {}
         for row in sorted((row for row in self.rows if row.matches(slit)), key=lambda row: row.rank):
             for alias, values in row.values.items():
                 out.setdefault(alias, {}).update(values)
+        for column, (alias, name) in SHORT.items():
+            if (value := out.get(alias, {}).get(name)) is not None:
+                out[column] = value
         return out
 
     def steps_for(self, slit: SlitSpec, steps: Mapping[str, Step]) -> dict[str, Step]:

@@ -52,6 +52,7 @@ def test_most_specific_row_counts(tmp_path: Path) -> None:
     assert table.for_slit(slit(1014, "3")) == {"extract_1d": {"position_offset": 1.0, "smoothing_length": 5}}
     assert table.for_slit(slit(1007, "1")) == {
         "extract_1d": {"position_offset": -2.25, "smoothing_length": 5}, "master_background_mos": {"background": "master"},
+        "background": "master",
     }  # fmt: skip
 
 

@@ -82,9 +82,16 @@ def apply(draft: Draft, block: Block, step: Step, refs: Any) -> tuple[Block, App
 
 
 def look_up(refs: Any, step: Step) -> Any:
-    """The exposure's references with a step's overrides."""
-    scoped = getattr(refs, "scoped", None)
-    return scoped(step.overrides, step.references) if scoped is not None else refs
+    """A step's references.
+
+    Parameters
+    ----------
+    refs : References or callable
+        Those of the exposure, to which the step's overrides are added; or ``refs(step)`` gives the step's look-up.
+    """
+    if hasattr(refs, "scoped"):
+        return refs.scoped(step.overrides, step.references)
+    return refs if hasattr(refs, "used") else refs(step)
 
 
 def forward(draft: Draft, block: Block, steps: Mapping[str, Step], refs: Any) -> tuple[Block, list[Applied]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,31 +16,17 @@ from jwst_dask.steps.stage2.master_background_mos.calibrate import EXTRACTION, a
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
+    from jwst_dask.steps.stage2.master_background_mos.step import MasterBackgroundMosStep
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class BackgroundSpectrum:
-    """The spectrum of one background slit.
-
-    Attributes
-    ----------
-    table : structured array[wavelength]
-        Columns of an EXTRACT1D extension.
-    attributes : dict
-        Of the spectrum: name, source, aperture; plain values.
-    exposure_time : float
-        Weight in the master background, in s.
-    """
-
-    table: np.ndarray
-    attributes: dict[str, Any] = field(default_factory=dict)
-    exposure_time: float = 1.0
+Spectrum = Mapping[str, Any]
+"""A spectrum and what is said of it, plain enough for `numpy.savez`: ``table`` is a structured array with one row per wavelength."""
 
 
 def background_spectrum(draft: Draft, block: Block, steps: Mapping[str, Step], refs: Any,
-                        extraction: Mapping[str, Step] | None = None) -> BackgroundSpectrum | None:  # fmt: skip
+                        extraction: Mapping[str, Step] | None = None) -> dict[str, Any] | None:  # fmt: skip
     """Extract the spectrum of a background slit, calibrated as an extended source.
 
     Parameters
@@ -50,15 +35,16 @@ def background_spectrum(draft: Draft, block: Block, steps: Mapping[str, Step], r
         The slit after srctype; neither is changed.
     steps : mapping
         The pipeline's steps by alias (see `nested_steps`).
-    refs : References
-        Look-up for the slit's metadata.
+    refs : References or callable
+        Look-up for the slit's metadata, or ``refs(step)`` gives that of a step.
     extraction : mapping, optional
         pixel_replace, resample_spec, extract_1d other than the default ones.
 
     Returns
     -------
-    BackgroundSpectrum or None
-        None when extract_1d skips the slit.
+    dict or None
+        ``table`` (columns of an EXTRACT1D extension), ``exposure_time`` (s), and the attributes of the spectrum (name,
+        source, aperture). None when extract_1d skips the slit.
     """
     steps = nested_steps(steps, extraction)
     mine, block = private(draft, block)
@@ -68,47 +54,60 @@ def background_spectrum(draft: Draft, block: Block, steps: Mapping[str, Step], r
     table = block.tables.get("EXTRACT1D")
     if table is None or not len(table):
         return None
-    return BackgroundSpectrum(np.array(table), _attributes(mine), float(mine.model.meta.exposure.exposure_time or 1.0))
+    return {**_attributes(mine), "table": np.array(table), "exposure_time": float(mine.model.meta.exposure.exposure_time or 1.0)}
 
 
 def _attributes(draft: Draft) -> dict[str, Any]:
     """What the spectrum's model says of it, without tables."""
-    if draft.spectra is None:
-        return {"name": draft.model.name, "source_id": draft.model.source_id, "source_type": draft.model.source_type}
-    return {name: value for name, value in draft.spectra.spec[0].instance.items() if isinstance(value, (str, int, float, bool, np.generic))}
+    tree = draft.model.instance if draft.spectra is None else draft.spectra.spec[0].instance
+    names = ("name", "source_id", "source_type") if draft.spectra is None else tuple(tree)
+    return {name: tree[name] for name in names if isinstance(tree.get(name), (str, int, float, bool, np.generic))}
 
 
-def master_spectrum(spectra: Sequence[BackgroundSpectrum | None], sigma_clip: float | None = 3.0, median_kernel: int = 1) -> np.ndarray | None:
-    """Combine spectra of background slits, weighted by exposure time.
+def master_spectrum(spectra: Sequence[Spectrum | None], step: MasterBackgroundMosStep) -> dict[str, Any] | None:
+    """The master background: what the user gives, or the spectra of background slits combined.
 
     Parameters
     ----------
-    spectra : sequence of BackgroundSpectrum
-        In the order of the slits; what is None is left out.
-    sigma_clip : float or None
-        Clipping threshold.
-    median_kernel : int
-        Width of the running median over flux and surface brightness; an even width counts as one less. Beyond the ends are zeros.
+    spectra : sequence of dict
+        From `background_spectrum`, in the order of the slits; what is None is left out.
+    step : MasterBackgroundMosStep
 
     Returns
     -------
-    structured array[wavelength] or None
-        Columns of a COMBINE1D extension; None when no spectrum is usable.
+    dict or None
+        ``table``: structured array, columns of a COMBINE1D extension. None when no spectrum is usable.
+    """
+    if step.user_background:
+        return {"table": user_spectrum(step.user_background)}
+    table = combined(spectra, step.sigma_clip, step.median_kernel)
+    return None if table is None else {"table": table}
+
+
+def combined(spectra: Sequence[Spectrum | None], sigma_clip: float | None = 3.0, median_kernel: int = 1) -> np.ndarray | None:
+    """Mean of spectra weighted by exposure time.
+
+    Parameters
+    ----------
+    sigma_clip : float or None
+        Clipping threshold.
+    median_kernel : int
+        Width of a running median over flux and surface brightness; an even width counts as one less. Beyond the ends are zeros.
     """
     from jwst_dask.kernels.combine import combine_spectra, usable
 
-    good = [spectrum for spectrum in spectra if spectrum is not None and usable(spectrum.table)]
+    good = [spectrum for spectrum in spectra if spectrum is not None and usable(spectrum["table"])]
     if not good:
         log.warning("master_background_mos: no background slit has a usable spectrum")
         return None
-    table = combine_spectra([spectrum.table for spectrum in good], [spectrum.exposure_time for spectrum in good], sigma_clip)
+    out = combine_spectra([spectrum["table"] for spectrum in good], [float(spectrum["exposure_time"]) for spectrum in good], sigma_clip)
     width = median_kernel - (median_kernel % 2 == 0)
     if width > 1:
         from scipy.signal import medfilt
 
         for name in ("SURF_BRIGHT", "FLUX"):
-            table[name] = medfilt(table[name], width)
-    return table
+            out[name] = medfilt(out[name], width)
+    return out
 
 
 def user_spectrum(path: str) -> np.ndarray:

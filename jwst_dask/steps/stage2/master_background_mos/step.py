@@ -38,11 +38,13 @@ class MasterBackgroundMosStep(BlockStep):
     """Subtract a background spectrum, brought to the slit's pixels and to counts, from a MOS slit.
 
     The spectrum comes in ``draft.shared["master_background"]`` (structured array with ``WAVELENGTH`` in microns and
-    ``SURF_BRIGHT`` in MJy/sr), or from a file that the user names; the steps that calibrate it are those of ``draft.steps``.
+    ``SURF_BRIGHT`` in MJy/sr, or a mapping with such a ``table``), or from a file that the user names; the steps that calibrate
+    it are those of ``draft.steps``, their references those of ``draft.shared["references"]`` (``references(step)``) if it is there.
     """
 
     alias: ClassVar[str] = "master_background_mos"
     cal_step: ClassVar[str] = "master_background"
+    references: ClassVar[tuple[str, ...]] = ("flat", "fflat", "sflat", "dflat", "pathloss", "barshadow", "photom", "area")
     reads: ClassVar[tuple[str, ...]] = ("sci", "dq")
     writes: ClassVar[tuple[str, ...]] = ("sci", "dq")
 
@@ -71,13 +73,8 @@ class MasterBackgroundMosStep(BlockStep):
         earlier = [step for step in ("bkg_subtract", "master_background") if meta.get(f"cal_step.{step}") == "COMPLETE"]
         return Skip(f"a background was subtracted before ({', '.join(earlier)})") if earlier else None
 
-    def sources(self, slits: Iterable[SlitSpec]) -> list[SlitSpec] | Failed:
-        """The slits that the background is made from, in order.
-
-        Returns
-        -------
-        list of SlitSpec or Failed
-            An empty list if the user gives the spectrum. `Failed` when no slit shows only background, or all do.
+    def check_slits(self, slits: Iterable[SlitSpec]) -> Failed | None:
+        """Whether there are slits to make a background from, and slits to subtract it from; None if so, or if the user gives it.
 
         Raises
         ------
@@ -85,24 +82,21 @@ class MasterBackgroundMosStep(BlockStep):
             When `background_slits` names a slit that is not open on this detector.
         """
         slits = list(slits)
+        known = {slit.name for slit in slits} | set(KINDS)
+        if unknown := [name for name in self.background_slits or () if name not in known]:
+            raise ParameterError(f"{self.alias}.background_slits: {', '.join(unknown)} not among the open slits of this detector, "
+                                 f"which are {', '.join(slit.name for slit in slits)}; {' and '.join(KINDS)} stand for several")  # fmt: skip
         if self.user_background:
-            return []
-        chosen = self._chosen(slits)
-        if not chosen:
+            return None
+        if not any(is_background_slit(slit, self) for slit in slits):
             return Failed("no background slits to make a master background from")
         if not any(not slit.fixed and (self.background_slits or not is_background(slit.slit)) for slit in slits):
             return Failed("no source slits to subtract a master background from")
-        return chosen
+        return None
 
-    def _chosen(self, slits: list[SlitSpec]) -> list[SlitSpec]:
-        if not self.background_slits:
-            return [slit for slit in slits if not slit.fixed and is_background(slit.slit)]
-        wanted = [name.strip() for name in self.background_slits]
-        known = {slit.name for slit in slits} | set(KINDS)
-        if unknown := [name for name in wanted if name not in known]:
-            raise ParameterError(f"{self.alias}.background_slits: {', '.join(unknown)} not among the open slits of this detector, "
-                                 f"which are {', '.join(slit.name for slit in slits)}")  # fmt: skip
-        return [slit for slit in slits if slit.name in wanted or "all" in wanted or ("fixed" in wanted and slit.fixed)]
+    def asked_side_products(self) -> tuple[str, ...]:
+        """Suffixes of the side products that slits leave in ``draft.extras``."""
+        return ("masterbg2d",) if self.save_background and not self.skip else ()
 
     def prepare(self, draft: Draft, refs: References) -> State | Skip:
         """Bring the spectrum to the slit.
@@ -120,20 +114,21 @@ class MasterBackgroundMosStep(BlockStep):
         from jwst_dask.steps.stage2.master_background_mos.calibrate import backward, forward, nested_steps, private
         from jwst_dask.steps.stage2.master_background_mos.spectrum import user_spectrum
 
-        spectrum = user_spectrum(self.user_background) if self.user_background else draft.shared.get("master_background")
+        shared = draft.shared.get("master_background")
+        spectrum = user_spectrum(self.user_background) if self.user_background else shared["table"] if isinstance(shared, Mapping) else shared
         if spectrum is None:
             return Failed("no master background could be made")
         if draft.first is None:
             raise InputError(f"{draft.path}: master_background_mos works on the cut-out of a slit; run extract_2d before")
         mine, block = private(draft, draft.first())
-        block, done = forward(mine, block, nested_steps(draft.steps), refs)
+        block, done = forward(mine, block, nested_steps(draft.steps), draft.shared.get("references") or refs)
         wavelength = slit_wavelengths(draft)
         block.arrays["sci"][0], outside = expand(spectrum, wavelength)
         block.arrays["dq"][0][outside] |= np.uint32(DO_NOT_USE)
         block = backward(block, done)
         if self.save_background:
-            mine.model.meta.cal_step.instance.pop(self.cal_step, None)
-            draft.extras["masterbg2d"] = model_of(mine.model, block)
+            draft.extras["masterbg2d"] = _side_product(mine.model, block)
+        draft.quality["master_background"] = float(np.nanmedian(block.arrays["sci"])) if np.isfinite(block.arrays["sci"]).any() else float("nan")
         return {"background": block.arrays["sci"][0], "background_dq": block.arrays["dq"][0]}
 
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
@@ -145,6 +140,15 @@ class MasterBackgroundMosStep(BlockStep):
             sci -= state["background"]
         dq |= state["background_dq"]
         return block
+
+
+def is_background_slit(slit: SlitSpec, step: MasterBackgroundMosStep) -> bool:
+    """Whether the master background is made from a slit."""
+    if step.user_background or step.skip:
+        return False
+    if step.background_slits:
+        return slit.name in step.background_slits or "all" in step.background_slits or ("fixed" in step.background_slits and slit.fixed)
+    return not slit.fixed and is_background(slit.slit)
 
 
 def is_background(slit: Any) -> bool:
@@ -187,9 +191,10 @@ def expand(spectrum: np.ndarray, wavelength: np.ndarray) -> tuple[np.ndarray, np
     return np.interp(np.where(outside, -1, wavelength), nodes, values, left=0.0, right=0.0), outside
 
 
-def model_of(model: Any, block: Block) -> Any:
-    """The slit model with the arrays of a block."""
+def _side_product(model: Any, block: Block) -> dict[str, Any]:
+    """What the slit has to the product _masterbg2d."""
     names = {"sci": "data"}
-    for name, array in block.arrays.items():
-        model.instance[names.get(name, name)] = array[0]
-    return model
+    static = {name: value for name, value in model.instance.items() if isinstance(value, np.ndarray) and value.shape == block.arrays["sci"].shape[1:]}
+    attributes = {name: value for name, value in model.instance.items() if isinstance(value, (str, int, float, bool, np.generic))}
+    arrays = {**static, **{names.get(name, name): array[0] for name, array in block.arrays.items()}}
+    return {"arrays": arrays, "attributes": {**attributes, "meta": model.instance["meta"]}, "class": "MultiSlitModel", "wcs": True}
