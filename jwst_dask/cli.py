@@ -115,6 +115,7 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="exposures, patterns in quotes, associations")
     parser.add_argument("--output-dir", default=".", metavar="DIR", help="folder for the products (default: here)")
     parser.add_argument("--pars", metavar="FILE", help="parameter file, ASDF or YAML")
+    parser.add_argument("--sources", metavar="FILE", help="table of step parameters by source, ECSV or YAML")
     parser.add_argument("--on-error", choices=("raise", "skip"), default=None, help="skip: go on with the other exposures when one fails")
     parser.add_argument("--chunk", type=int, metavar="N", help="integrations in a block (default: by memory)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a running scheduler (tcp://..., tls://...), or threads, or sync")
@@ -130,7 +131,7 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     return {"output_dir": args.output_dir, "resume": args.resume, "chunk": args.chunk, "threads": args.threads, "allow_outside": args.allow_outside,
             "checksum": args.checksum, "scheduler": args.scheduler if args.scheduler in ("threads", "sync") else None,
-            **({"on_error": args.on_error} if args.on_error else {})}  # fmt: skip
+            "sources": args.sources, **({"on_error": args.on_error} if args.on_error else {})}  # fmt: skip
 
 
 def _connection(args: argparse.Namespace) -> Any:

@@ -112,7 +112,10 @@ class ExposurePlanner:
                                      slits=chosen, table=table, frame_stages=stages, workspace=self.opts.workspace, run_id=self.opts.run_id,
                                      resume=self.opts.resume)  # fmt: skip
         by_alias = {stage.step.alias: stage for stage in expected}
-        out.master = slits.MASTER in by_alias and by_alias[slits.MASTER].status == "COMPLETE" and exp_type == "NRS_MSASPEC"
+        out.master = exp_type == "NRS_MSASPEC" and by_alias[slits.MASTER].status == "COMPLETE"
+        if out.master and (why := self.steps[slits.MASTER].check_slits([slit.spec for slit in chosen])) is not None:
+            out.master, by_alias[slits.MASTER].status, by_alias[slits.MASTER].reason = False, why.status, why.reason
+            draft.log.append(f"{slits.MASTER}: {why.reason}")
         slits.keys(out, self.inputs)
         for product in slits.suffixes(out):
             final = Path(product.folder or self.opts.output_dir).absolute() / self._name(product, draft)

@@ -35,7 +35,7 @@ class Outcome:
     parts : dict
         Product suffix -> (model class, its item).
     statuses : dict
-        Step alias -> (``COMPLETE`` or ``SKIPPED``, reason).
+        Step alias -> (``COMPLETE``, ``SKIPPED`` or ``FAILED``, reason).
     references : dict
         Reference type -> name as products record it, of all look-ups.
     changes : dict
@@ -113,7 +113,7 @@ def _step(draft: Draft, block: Block, step: Step, refs: Any, out: Outcome) -> Bl
         raise type(error)(f"slit {draft.model.name} (source {draft.model.source_id}): {step.alias}: {error}") from error
     except Exception as error:  # what a damaged slit may set off has no end
         raise JwstDaskError(f"slit {draft.model.name} (source {draft.model.source_id}): {step.alias}: {type(error).__name__}: {error}") from error
-    out.statuses[step.alias] = ("COMPLETE", "") if answer is None else ("SKIPPED", answer.reason)
+    out.statuses[step.alias] = ("COMPLETE", "") if answer is None else (getattr(answer, "status", "SKIPPED"), answer.reason)
     out.references.update(refs.recorded())
     out.seconds[step.alias] = time.perf_counter() - began
     return block

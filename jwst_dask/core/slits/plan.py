@@ -67,6 +67,7 @@ class SlitExposurePlan(ExposurePlan):
     frame_stages: list[Stage] = field(default_factory=list)
     frame_key: str = ""
     master: bool = False
+    """Whether slits without a choice of their own get the master background."""
     workspace: Path = Path(".")
     run_id: str = ""
     resume: bool = False
@@ -284,15 +285,8 @@ def _expected(draft: Draft, step: Step, table: references.Table) -> Stage:
 
 
 def _slit_plan(spec: SlitSpec, steps: Mapping[str, Step], sources: Any) -> SlitPlan:
-    if sources is None:
-        return SlitPlan(spec, steps)
-    own = dict(sources.for_slit(spec))
-    background = str(own.pop("background", "frame") or "frame")
-    changed = dict(steps)
-    for alias, values in own.items():
-        step = steps[alias]
-        changed[alias] = type(step).make(**{**step.values(), **values}, overrides=dict(step.overrides))
-    return SlitPlan(spec, changed, background)
+    own = sources.steps_for(spec, steps) if sources is not None else steps
+    return SlitPlan(spec, own, getattr(own.get(MASTER), "background", None) or "frame")
 
 
 def keys(plan: SlitExposurePlan, inputs: list[ledger.Identity]) -> None:

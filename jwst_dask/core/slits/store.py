@@ -125,6 +125,9 @@ def load_part(path: str | os.PathLike[str], suffix: str) -> Part | None:
     return None
 
 
+_RANK = {"SKIPPED": 0, "FAILED": 1, "COMPLETE": 2}
+
+
 def merged(indices: list[Mapping[str, Any]]) -> tuple[dict[str, str], dict[str, str]]:
     """Statuses and references of an exposure: a step is COMPLETE if one slit completed it."""
     statuses: dict[str, str] = {}
@@ -132,6 +135,6 @@ def merged(indices: list[Mapping[str, Any]]) -> tuple[dict[str, str], dict[str, 
     for index in indices:
         references.update(index["references"])
         for alias, (status, _) in index["statuses"].items():
-            if statuses.get(alias) != "COMPLETE":
+            if _RANK[status] > _RANK.get(statuses.get(alias, ""), -1):
                 statuses[alias] = status
     return statuses, references

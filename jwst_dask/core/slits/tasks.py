@@ -74,11 +74,12 @@ class SlitTask:
         def refs(alias: str) -> Any:
             return references.of_step(found[kind], alias)
 
+        draft.shared["references"] = lambda step: refs(step.alias)
         if self.background:
             from jwst_dask.steps.stage2.master_background_mos import background_spectrum
 
             outcome = run_slit(draft, block, ("srctype",), steps, refs, serialise=False)
-            spectrum = background_spectrum(draft, block, steps, lambda step: refs(step.alias))
+            spectrum = background_spectrum(draft, block, steps, draft.shared["references"])
             nbytes = save_spectrum(self.part, spectrum)
             return Receipt(self.name, self.exposure, 0, 1, read_seconds=read, step_seconds=outcome.seconds, bytes_written=nbytes)
         draft.shared["master_background"] = load_spectrum(self.master) if self.master else None
@@ -146,7 +147,7 @@ class MasterTask:
     name: str
     exposure: int
     source: str
-    step: Step
+    step: Any
     spectra: tuple[str, ...]
     out: str
     needs: tuple[str, ...] = ()
