@@ -1,7 +1,6 @@
 """master_background_mos: a background spectrum from background slits, subtracted from every slit of a MOS exposure."""
 
-from jwst_dask.steps.stage2.master_background_mos.calibrate import nested_steps
 from jwst_dask.steps.stage2.master_background_mos.spectrum import background_spectrum, master_spectrum, user_spectrum
 from jwst_dask.steps.stage2.master_background_mos.step import Failed, MasterBackgroundMosStep, is_background_slit
 
-__all__ = ["Failed", "MasterBackgroundMosStep", "background_spectrum", "is_background_slit", "master_spectrum", "nested_steps", "user_spectrum"]
+__all__ = ["Failed", "MasterBackgroundMosStep", "background_spectrum", "is_background_slit", "master_spectrum", "user_spectrum"]

@@ -30,22 +30,10 @@ Applied = tuple[Step, Mapping[str, np.ndarray]]
 """A step that ran, and the state that it ran with."""
 
 
-def nested_steps(steps: Mapping[str, Step], extraction: Mapping[str, Step] | None = None) -> dict[str, Step]:
-    """Steps with the parameters they have when they serve the master background.
+def calibration_steps(steps: Mapping[str, Step]) -> dict[str, Step]:
+    """flat_field, pathloss, barshadow and photom as they serve the master background.
 
-    Parameters
-    ----------
-    steps : mapping
-        The pipeline's steps by alias: flat_field, pathloss, barshadow and photom keep their parameters and overrides, but take
-        every source as extended and save nothing.
-    extraction : mapping, optional
-        pixel_replace, resample_spec and extract_1d; as in the reference implementation not those of the pipeline, but steps
-        with default parameters if none are given.
-
-    Returns
-    -------
-    dict
-        In the order in which they run.
+    They keep the parameters and overrides of the pipeline's, but take every source as extended and save nothing.
     """
     from jwst_dask.steps import step_class
 
@@ -54,9 +42,17 @@ def nested_steps(steps: Mapping[str, Step], extraction: Mapping[str, Step] | Non
         step = steps.get(alias) or step_class(alias)()
         forced = {name: value for name, value in (_OWN | dict(_FORCED[alias])).items() if name in step.parameters()}
         out[alias] = dataclasses.replace(step, **forced)
-    for alias in EXTRACTION:
-        out[alias] = (extraction or {}).get(alias) or step_class(alias)()
     return out
+
+
+def extraction_steps(given: Mapping[str, Step] | None = None) -> dict[str, Step]:
+    """pixel_replace, resample_spec and extract_1d: those given, else with default parameters.
+
+    As in the reference implementation they do not follow the parameters of the pipeline's.
+    """
+    from jwst_dask.steps import step_class
+
+    return {alias: (given or {}).get(alias) or step_class(alias)() for alias in EXTRACTION}
 
 
 def private(draft: Draft, block: Block) -> tuple[Draft, Block]:

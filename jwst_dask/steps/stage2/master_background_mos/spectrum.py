@@ -12,7 +12,7 @@ from jwst_dask.core.errors import InputError
 from jwst_dask.core.memo import memo
 from jwst_dask.core.step import Step
 from jwst_dask.refs.load import token
-from jwst_dask.steps.stage2.master_background_mos.calibrate import EXTRACTION, apply, forward, nested_steps, private
+from jwst_dask.steps.stage2.master_background_mos.calibrate import apply, calibration_steps, extraction_steps, forward, private
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
@@ -34,7 +34,7 @@ def background_spectrum(draft: Draft, block: Block, steps: Mapping[str, Step], r
     draft, block : Draft, Block
         The slit after srctype; neither is changed.
     steps : mapping
-        The pipeline's steps by alias (see `nested_steps`).
+        The pipeline's steps by alias (see `calibration_steps`).
     refs : References or callable
         Look-up for the slit's metadata, or ``refs(step)`` gives that of a step.
     extraction : mapping, optional
@@ -46,11 +46,10 @@ def background_spectrum(draft: Draft, block: Block, steps: Mapping[str, Step], r
         ``table`` (columns of an EXTRACT1D extension), ``exposure_time`` (s), and the attributes of the spectrum (name,
         source, aperture). None when extract_1d skips the slit.
     """
-    steps = nested_steps(steps, extraction)
     mine, block = private(draft, block)
-    block, _ = forward(mine, block, steps, refs)
-    for alias in EXTRACTION:
-        block, _ = apply(mine, block, steps[alias], refs)
+    block, _ = forward(mine, block, calibration_steps(steps), refs)
+    for step in extraction_steps(extraction).values():
+        block, _ = apply(mine, block, step, refs)
     table = block.tables.get("EXTRACT1D")
     if table is None or not len(table):
         return None

@@ -111,7 +111,7 @@ class MasterBackgroundMosStep(BlockStep):
         InputError
             Without the slit's data, or when the spectrum cannot be read.
         """
-        from jwst_dask.steps.stage2.master_background_mos.calibrate import backward, forward, nested_steps, private
+        from jwst_dask.steps.stage2.master_background_mos.calibrate import backward, calibration_steps, forward, private
         from jwst_dask.steps.stage2.master_background_mos.spectrum import user_spectrum
 
         shared = draft.shared.get("master_background")
@@ -121,7 +121,7 @@ class MasterBackgroundMosStep(BlockStep):
         if draft.first is None:
             raise InputError(f"{draft.path}: master_background_mos works on the cut-out of a slit; run extract_2d before")
         mine, block = private(draft, draft.first())
-        block, done = forward(mine, block, nested_steps(draft.steps), draft.shared.get("references") or refs)
+        block, done = forward(mine, block, calibration_steps(draft.steps), draft.shared.get("references") or refs)
         wavelength = slit_wavelengths(draft)
         block.arrays["sci"][0], outside = expand(spectrum, wavelength)
         block.arrays["dq"][0][outside] |= np.uint32(DO_NOT_USE)
