@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from jwst_dask.core.errors import InputError
+from jwst_dask.core.errors import InputError, NoDataOnDetectorError
 from jwst_dask.core.step import MetaStep, Skip, State, param
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Draft
+    from jwst_dask.data.slits import SlitSpec
     from jwst_dask.refs.crds import References
 
 SPECTROSCOPIC = (
@@ -21,6 +22,10 @@ SPECTROSCOPIC = (
 """Exposure types whose wavelengths are barycentric and whose dispersion axis is recorded."""
 LAMP_MODES = ("BRIGHTOBJ", "FIXEDSLIT", "IFU", "MSASPEC")
 """NIRSpec lamp modes to which the same applies."""
+SLITS = ("NRS_MSASPEC", "NRS_FIXEDSLIT", "NRS_LAMP", "NRS_AUTOWAVE", "NRS_AUTOFLAT")
+"""Exposure types with many slits."""
+OPTICS = ("wavelengthrange", "camera", "collimator", "disperser", "fore", "fpa", "msa", "ote")
+"""References that the WCS of their slits are made from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +35,14 @@ class AssignWcsStep(MetaStep):
     Input is an ImageModel or CubeModel; others are skipped. Sets ``meta.wcs``, ``meta.wcsinfo`` and, for MIRI LRS,
     ``wavelength`` (float32[y, x], microns). Reference types: those of `references`, of which each mode uses some.
 
+    An exposure with many NIRSpec slits (MOS, fixed slits, lamps) gets no WCS of the whole, but the list of slits on its detector
+    (``draft.slits``, in the order of quadrants, with bounding boxes); extract_2d gives each cut-out a WCS of its own. The MSA
+    metafile (``MSAMETFL``) is looked for beside the exposure, beside other members of its association, and in the working folder.
+
     Raises
     ------
     InputError
-        For an exposure type without a WCS, or metadata that are missing.
+        For an exposure type without a WCS, metadata that are missing, or an MSA metafile that cannot be used.
     ReferenceError_
         For a reference that is missing or unusable.
     NoDataOnDetectorError
@@ -69,11 +78,38 @@ class AssignWcsStep(MetaStep):
             raise InputError(f"{draft.path}: EXP_TYPE is missing, so its WCS is not known")
         paths = {reftype: refs(reftype) for reftype in self.references}
         _set_spectral_keywords(model)
+        if model.meta.exposure.type.upper() in SLITS:
+            draft.slits = self._slits(draft, paths)
+            return {}
         attach_wcs(model, build_wcs(model, paths, self.values()))
         if model.meta.exposure.type == "MIR_LRS-SLITLESS":
             _set_lrs_footprint(model)
         _drop_region_off_sky(model)
         return {}
+
+    def _slits(self, draft: Draft, paths: dict[str, str]) -> list[SlitSpec]:
+        """The slits on the detector; what their tasks need to make their WCS goes to ``draft.shared``."""
+        from jwst_dask.wcs.nirspec.msa_slits import folders_of, open_slits
+        from jwst_dask.wcs.nirspec.tracer import optics_of
+        from jwst_dask.wcs.references import WcsReferences
+
+        model = draft.model
+        info, instrument = model.meta.wcsinfo.instance, model.meta.instrument
+        refs = {name: paths[name] for name in OPTICS}
+        folders = folders_of(draft.path, draft.members)
+        found = WcsReferences(refs, str(instrument.name), model.meta.exposure.type)
+        slits = open_slits(model, found, self.slit_y_low, self.slit_y_high, folders, draft.log)
+        if model.meta.exposure.type == "NRS_FIXEDSLIT" and instrument.fixed_slit is None:
+            instrument.fixed_slit = "NONE"
+        optics = optics_of(model, refs)
+        info.update(optics.wcsinfo())
+        if not optics.on_sky:
+            info.pop("s_region", None)
+        specs = optics.specs(slits)
+        if not specs:
+            raise NoDataOnDetectorError(f"{draft.path}: none of its {len(slits)} open slits falls on detector {instrument.detector}")
+        draft.shared["wcs_references"] = refs
+        return specs
 
 
 def _set_spectral_keywords(model: Any) -> None:

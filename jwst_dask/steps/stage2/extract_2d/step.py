@@ -1,4 +1,4 @@
-"""extract_2d: cut each slit's spectrum out of the detector image."""
+"""extract_2d: which slits are cut out, and the cut-out of a time series."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 
 from jwst_dask.core.errors import InputError, NoDataOnDetectorError
 from jwst_dask.core.step import BlockStep, Skip, State, param
+from jwst_dask.steps.stage2.extract_2d.slits import CUT
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
+    from jwst_dask.data.slits import SlitSpec
     from jwst_dask.refs.crds import References
     from jwst_dask.wcs.nirspec.cutout import Cutout
 
@@ -20,16 +22,15 @@ NIRSPEC = ("NRS_FIXEDSLIT", "NRS_MSASPEC", "NRS_BRIGHTOBJ", "NRS_LAMP", "NRS_AUT
 GRISM = ("NIS_WFSS", "NRC_WFSS", "NRC_TSGRISM", "MIR_WFSS")
 ONE_SLIT = ("NRS_BRIGHTOBJ",)
 """Exposure types whose one slit makes a SlitModel."""
-CUT = ("sci", "err", "dq", "var_poisson", "var_rnoise")
-"""Arrays that are cut out; others of the exposure end here."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extract2dStep(BlockStep):
-    """Cut the spectrum of a NIRSpec bright-object time series out of its subarray.
+    """Cut NIRSpec spectra out of the exposure.
 
     Makes a SlitModel with the slit's attributes, its WCS in pixels of the cut-out, ``wavelength`` (float32[y, x],
-    microns, NaN outside the slit), the position of the source in the slit, and S_REGION of the slit.
+    microns, NaN outside the slit), the position of the source in the slit, and S_REGION of the slit. Of a bright-object time
+    series the one slit's is the result of the step; exposures with many slits have one for each (`slit_draft`, `cut`).
 
     Raises
     ------
@@ -58,6 +59,10 @@ class Extract2dStep(BlockStep):
     wfss_extract_half_height: int = param(5, "Half the height of the cut-out (WFSS)", unit="pixel")
     wfss_mmag_extract: float | None = param(None, "Faintest source to extract (WFSS)", kind="float", unit="ABmag")
     wfss_nbright: int = param(1000, "Number of brightest sources to extract (WFSS)")
+    edge_margin: float = param(
+        0.0, "Height added to the cut-out and its WCS above and below each slit (about 0.5 keeps the outer nods of short slitlets whole)",
+        unit="slit height", low=0.0, high=10.0,
+    )  # fmt: skip
 
     def applies(self, meta: Mapping[str, Any]) -> Skip | None:
         if (why := super().applies(meta)) is not None:
@@ -75,7 +80,7 @@ class Extract2dStep(BlockStep):
 
         model, exp_type = draft.model, draft.model.meta.exposure.type.upper()
         if exp_type not in ONE_SLIT:
-            raise InputError(f"{draft.path}: extract_2d makes no cut-outs of {exp_type} exposures")
+            raise InputError(f"{draft.path}: extract_2d makes no single cut-out of an {exp_type} exposure; its slits are cut out one by one")
         wcs = getattr(model.meta, "wcs", None)
         if model.meta.cal_step.assign_wcs == "SKIPPED":
             return Skip("assign_wcs was skipped")
@@ -95,6 +100,23 @@ class Extract2dStep(BlockStep):
             else:
                 del block.arrays[name]
         return block
+
+    def select(self, draft: Draft) -> list[SlitSpec]:
+        """The slits of an exposure that the parameters name (all without them), in the exposure's order, those by name before those by source.
+
+        Names and sources that no open slit has are noted in the draft's log.
+
+        Raises
+        ------
+        InputError
+            When assign_wcs has not been run.
+        NoDataOnDetectorError
+            When none of them is on this detector.
+        """
+        if draft.slits is None:
+            raise InputError(f"{draft.path} has no list of slits; run assign_wcs before extract_2d")
+        by_slit = {id(spec.slit): spec for spec in draft.slits}
+        return [by_slit[id(slit)] for slit in self._wanted([spec.slit for spec in draft.slits], draft)]
 
     def _wanted(self, slits: list[Any], draft: Draft) -> list[Any]:
         """The slits that the parameters name (all without them), those by name before those by source."""
