@@ -9,6 +9,10 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "open": "jwst_dask.data.open:open",
+    "open_slits": "jwst_dask.core.slits.interactive:open_slits",
+    "SlitSession": "jwst_dask.core.slits.interactive:SlitSession",
+    "MSAMetafile": "jwst_dask.data.msa:MSAMetafile",
+    "SourceTable": "jwst_dask.data.sources:SourceTable",
     "plan": "jwst_dask.core.run:plan",
     "run": "jwst_dask.core.run:run",
     "pipeline": "jwst_dask.pipelines.table:pipeline",
@@ -17,7 +21,7 @@ _PUBLIC = {
 }
 _MODULES = ("steps", "pipelines", "simulate", "plots", "refs", "accessor")
 
-__all__ = ["Spec2Pipeline", "Tso3Pipeline", "open", "pipeline", "plan", "run", "steps"]
+__all__ = ["MSAMetafile", "SlitSession", "SourceTable", "Spec2Pipeline", "Tso3Pipeline", "open", "open_slits", "pipeline", "plan", "run", "steps"]
 
 
 def __getattr__(name: str) -> Any:

@@ -220,7 +220,10 @@ class _Work:
     def _finish(self, planned: PlannedProduct, lacking: str = "") -> None:
         from jwst_dask.io.layout import finish
 
-        finish(str(planned.temporary), planned.final, checksum=bool(setting("fits.checksum", self.opts.checksum)), fsync=bool(setting("fits.fsync")))
+        if planned.product.extension == ".fits":
+            finish(str(planned.temporary), planned.final, checksum=bool(setting("fits.checksum", self.opts.checksum)), fsync=bool(setting("fits.fsync")))
+        else:
+            os.replace(str(planned.temporary), planned.final)
         self._note(planned, lacking)
 
     def _note(self, planned: PlannedProduct, lacking: str = "") -> None:

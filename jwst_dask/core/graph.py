@@ -6,6 +6,7 @@ pick, one array taken out of each block. Halos are exchanged here by `dask.array
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -108,3 +109,18 @@ def concatenate(parts: list[Any]) -> Any:
 def as_dask(array: Any, chunks: Any = "auto") -> Any:
     """An array of any kind as a dask array."""
     return array if isinstance(array, da.Array) else da.from_array(array, chunks=chunks)
+
+
+def once(call: Any, label: str) -> Any:
+    """A call without arguments as one lazy task that others can depend on."""
+    import dask
+
+    return dask.delayed(call, pure=False, traverse=False)(dask_key_name=f"{label}-{uuid.uuid4().hex}")
+
+
+def arrays_of(call: Any, before: Any, names: Sequence[str], shape: tuple[int, ...], label: str) -> dict[str, Any]:
+    """Arrays that one lazy task makes together: ``call(before)`` gives them by name, all of one shape (``dq`` uint32, others float32)."""
+    import dask
+
+    made = dask.delayed(call, pure=False, traverse=False)(before, dask_key_name=f"{label}-{uuid.uuid4().hex}")
+    return {name: da.from_delayed(made[name], shape, np.dtype("u4" if name == "dq" else "f4")) for name in names}

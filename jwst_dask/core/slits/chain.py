@@ -51,10 +51,11 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     draft: Draft | None = None
     block: Block | None = None
+    snapshots: dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]] = field(default_factory=dict)
 
 
 def run_slit(draft: Draft, block: Block, order: tuple[str | Product, ...], steps: Mapping[str, Step],
-             references: Callable[[str], Any], serialise: bool = True) -> Outcome:  # fmt: skip
+             references: Callable[[str], Any], serialise: bool = True, keep: bool = False) -> Outcome:  # fmt: skip
     """Take one slit's cut-out through the steps.
 
     Parameters
@@ -68,7 +69,9 @@ def run_slit(draft: Draft, block: Block, order: tuple[str | Product, ...], steps
     references : callable
         ``references(alias)`` gives the step's look-up.
     serialise : bool
-        Make the parts of products (interactive use keeps draft and block only).
+        Make the parts of products.
+    keep : bool
+        Keep the arrays of products in ``snapshots``.
 
     Raises
     ------
@@ -83,6 +86,8 @@ def run_slit(draft: Draft, block: Block, order: tuple[str | Product, ...], steps
         if isinstance(item, Product):
             if serialise:
                 _note(out, item, draft, block, before)
+            if keep:
+                _keep(out, item, draft, block)
             continue
         if mixed and item in NOT_FOR_FIXED:
             continue
@@ -117,6 +122,19 @@ def _step(draft: Draft, block: Block, step: Step, refs: Any, out: Outcome) -> Bl
     out.references.update(refs.recorded())
     out.seconds[step.alias] = time.perf_counter() - began
     return block
+
+
+def _keep(out: Outcome, product: Product, draft: Draft, block: Block) -> None:
+    """Arrays and attributes of a product, for people."""
+    plain = {name: value for name, value in draft.model.instance.items() if isinstance(value, (str, int, float, bool))}
+    if product.spectra:
+        if "EXTRACT1D" in block.tables:
+            out.snapshots[product.suffix] = ({"x1d": _one(block.tables["EXTRACT1D"])}, plain)
+    elif not product.needs or out.statuses.get(product.needs, ("",))[0] == "COMPLETE":
+        arrays = {name: array[0].copy() for name, array in block.arrays.items()}
+        planes = {name: value for name, value in draft.model.instance.items() if isinstance(value, np.ndarray) and value.ndim == 2 and name not in ("data", *arrays)}
+        unit = draft.model.instance["meta"].get("bunit_data")
+        out.snapshots[product.suffix] = ({**arrays, **planes}, {**plain, **({"unit": unit} if unit else {})})
 
 
 def _note(out: Outcome, product: Product, draft: Draft, block: Block, before: Mapping[str, Any]) -> None:

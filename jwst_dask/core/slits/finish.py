@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jwst_dask.core.planner import stamp
 from jwst_dask.core.slits import store
+from jwst_dask.data.quality import SUFFIX as QUALITY
+from jwst_dask.data.quality import failed, write_quality
 from jwst_dask.io import multi
 
 if TYPE_CHECKING:
@@ -21,17 +24,32 @@ def assemble(plan: SlitExposurePlan, planned: PlannedProduct) -> bool:
     bool
         False when no slit has a part of it.
     """
+    if planned.temporary is None:
+        return False
     suffix = planned.product.extra or planned.product.suffix
     done = [plan.part(slit) for slit in plan.slits if slit.name not in plan.failed_slits and plan.part(slit).exists()]
     indices = [store.part_index(path) for path in done]
+    if suffix == QUALITY:
+        return _quality(plan, indices, planned.temporary)
     classes = {index["products"][suffix]["class"] for index in indices if suffix in index["products"]}
-    if not classes or planned.temporary is None:
+    if not classes:
         return False
     model = _model(plan, classes.pop(), indices, suffix)
     model.meta.filename = planned.final.name
     stamp(model, plan.stages)
     parts = [part for path in done if (part := store.load_part(path, suffix)) is not None]
     multi.assemble(planned.temporary, model, parts)
+    return True
+
+
+def _quality(plan: SlitExposurePlan, indices: list[dict[str, Any]], path: Path) -> bool:
+    """The table of figures of all slits, those that failed included."""
+    rows = [index["quality"] for index in indices]
+    for slit in plan.slits:
+        if slit.name in plan.failed_slits:
+            step, _, why = plan.failed_slits[slit.name].partition("): ")[2].partition(": ")
+            rows.append(failed(slit.name, why or plan.failed_slits[slit.name], step, source_id=slit.spec.source_id))
+    write_quality(rows, path)
     return True
 
 

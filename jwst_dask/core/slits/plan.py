@@ -25,6 +25,7 @@ from jwst_dask.core.slits.chain import AS_FIXED, NOT_FOR_FIXED
 from jwst_dask.core.slits.tasks import MasterTask, SlitTask
 from jwst_dask.core.step import Step
 from jwst_dask.data.exposure import Draft
+from jwst_dask.data.quality import SUFFIX as QUALITY
 from jwst_dask.data.slits import SlitSpec
 
 CUT = "extract_2d"
@@ -334,6 +335,7 @@ def suffixes(plan: SlitExposurePlan) -> Iterator[Product]:
                 yield Product(suffix, suffix, folder=step.output_dir or "", base=step.output_file or "")
             for name in _side_products(step):
                 yield Product(name, name, extra=name)
+    yield Product(QUALITY, QUALITY, extension=".ecsv")
 
 
 def _side_products(step: Step) -> list[str]:

@@ -14,7 +14,7 @@ from jwst_dask.core.errors import JwstDaskError
 from jwst_dask.core.memo import memo
 from jwst_dask.core.pipeline import Product
 from jwst_dask.core.slits import references, store
-from jwst_dask.core.slits.chain import run_slit
+from jwst_dask.core.slits.chain import Outcome, run_slit
 from jwst_dask.core.step import Step
 from jwst_dask.data.exposure import Block, Draft
 from jwst_dask.data.slits import SlitSpec
@@ -65,33 +65,46 @@ class SlitTask:
     def process(self) -> Receipt:
         """Do it. Repeatable: the result is replaced as a whole."""
         clock = time.perf_counter()
-        draft, block = cut_out(self)
+        draft, block, refs = ready(self)
         read = time.perf_counter() - clock
-        steps = dict(self.steps)
-        found = store.load_json(self.references)
-        kind = "fixed" if self.spec.fixed and "fixed" in found else "msa"
-
-        def refs(alias: str) -> Any:
-            return references.of_step(found[kind], alias)
-
-        draft.shared["references"] = lambda step: refs(step.alias)
         if self.background:
             from jwst_dask.steps.stage2.master_background_mos import background_spectrum
 
-            outcome = run_slit(draft, block, ("srctype",), steps, refs, serialise=False)
-            spectrum = background_spectrum(draft, block, steps, draft.shared["references"])
+            outcome = run_slit(draft, block, ("srctype",), dict(self.steps), refs, serialise=False)
+            spectrum = background_spectrum(draft, block, dict(self.steps), draft.shared["references"])
             nbytes = save_spectrum(self.part, spectrum)
             return Receipt(self.name, self.exposure, 0, 1, read_seconds=read, step_seconds=outcome.seconds, bytes_written=nbytes)
-        draft.shared["master_background"] = load_spectrum(self.master) if self.master else None
-        outcome = run_slit(draft, block, self.order, steps, refs)
+        size = sum(a.nbytes for a in block.arrays.values())
+        outcome = run_slit(draft, block, self.order, dict(self.steps), refs)
         _measure(outcome)
         outcome.quality["seconds"] = time.perf_counter() - clock
         clock = time.perf_counter()
         nbytes = store.save_part(self.part, outcome)
-        dq = block.arrays.get("dq")
+        dq = outcome.block.arrays.get("dq") if outcome.block is not None else None
         flagged, pixels = (int(np.count_nonzero(dq & 1)), dq.size) if dq is not None else (0, 0)
-        return Receipt(self.name, self.exposure, 0, 1, {}, flagged, pixels, read, outcome.seconds, time.perf_counter() - clock,
-                       sum(a.nbytes for a in block.arrays.values()), nbytes)  # fmt: skip
+        return Receipt(self.name, self.exposure, 0, 1, {}, flagged, pixels, read, outcome.seconds, time.perf_counter() - clock, size, nbytes)
+
+
+def ready(task: SlitTask) -> tuple[Draft, Block, Any]:
+    """Draft and block of a task's slit, and its references by step."""
+    draft, block = cut_out(task)
+    found = store.load_json(task.references)
+    kind = "fixed" if task.spec.fixed and "fixed" in found else "msa"
+
+    def refs(alias: str) -> Any:
+        return references.of_step(found[kind], alias)
+
+    draft.shared["references"] = lambda step: refs(step.alias)
+    draft.shared["master_background"] = load_spectrum(task.master) if task.master else None
+    return draft, block, refs
+
+
+def run_task(task: SlitTask) -> Outcome:
+    """A slit's chain with its arrays kept, nothing written."""
+    draft, block, refs = ready(task)
+    outcome = run_slit(draft, block, task.order, dict(task.steps), refs, serialise=False, keep=True)
+    _measure(outcome)
+    return outcome
 
 
 def _measure(outcome: Any) -> None:
