@@ -100,13 +100,13 @@ def extremes(curve: Callable[[np.ndarray], np.ndarray], count: int, stride: int 
     low, high : float64[curve]
         As if all samples had been looked at; NaN for a curve with a NaN.
     """
-    coarse = np.unique(np.append(np.arange(0, count, stride), count - 1))
+    coarse = np.append(np.arange(0, count, stride), count - 1)
     values = curve(coarse)
     low, high = values.min(axis=1), values.max(axis=1)
     if np.isnan(low).any():
         return low, high
-    centres = coarse[np.unique([values.argmin(axis=1), values.argmax(axis=1)])]
-    near = np.unique(np.concatenate([np.arange(max(0, c - stride), min(count, c + stride + 1)) for c in centres]))
+    centres = set(coarse[[*values.argmin(axis=1), *values.argmax(axis=1)]])
+    near = np.concatenate([np.arange(max(0, c - stride), min(count, c + stride + 1)) for c in centres])
     values = curve(near)
     # fmin: a sample beside the extreme one is never beyond the domain if that one is not, but be safe.
     return np.fmin(low, np.fmin.reduce(values, axis=1)), np.fmax(high, np.fmax.reduce(values, axis=1))

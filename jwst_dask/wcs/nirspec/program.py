@@ -16,7 +16,7 @@ from jwst_dask.core.errors import ReferenceError_
 from jwst_dask.kernels import nirspec_optics as k
 
 Table = tuple[np.ndarray, np.ndarray]
-"""Points, ascending or descending, and values (float64[sample] each)."""
+"""Points, ascending or descending, and values (float[sample] each)."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jwst_dask.core.errors import InputError
 from jwst_dask.wcs.nirspec.frames import ORDER, frame
-from jwst_dask.wcs.nirspec.slits import from_gwa, location, through_grating, to_plane
+from jwst_dask.wcs.nirspec.slits import from_gwa, through_grating, to_plane
 
 if TYPE_CHECKING:
     from jwst_dask.wcs.grid import Box
@@ -86,7 +86,7 @@ def from_numbers(o: Optics, quadrant: int, numbers: dict[str, float], edge: Tabl
     import gwcs
     from astropy.modeling.models import Identity, Shift, Tabular1D
 
-    to_msa = to_plane(location(o.refs, quadrant)[0], *(numbers[name] for name in ("x", "y", "width", "height")))
+    to_msa = to_plane(o.msa[int(quadrant)][0], *(numbers[name] for name in ("x", "y", "width", "height")))
     before, carry = through_grating(to_msa, o.to_grating)
     back = from_gwa(numbers["ymin"], numbers["ymax"], edge, before, o.wavelength)
     back.inverse = carry | o.angles

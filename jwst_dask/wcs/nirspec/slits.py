@@ -95,10 +95,9 @@ def slit_optics(setting: Setting, slits: list[Any], refs: WcsReferences, grating
     """Transforms of each slit, in the order of the MSA's quadrants."""
     plain, angles, wavelength = dispersion(setting, grating, order)
     to_grating = optics.msa_to_gwa(refs, grating)
-    views = []
+    msa, views = quadrants(refs), []
     for slit in sorted(slits, key=lambda s: s.quadrant):
-        model, place = location(refs, slit.quadrant, slit.shutter_id)
-        to_msa = to_plane(model, *place)
+        to_msa = to_plane(msa[slit.quadrant][0], *place(msa, slit))
         before, carry = through_grating(to_msa, to_grating)
         height = np.linspace(slit.ymin, slit.ymax, EDGE_SAMPLES)
         cosine = before(np.zeros_like(height), height)[1]
@@ -125,12 +124,20 @@ def dispersion(setting: Setting, grating: optics.Disperser, order: int) -> tuple
     return plain, angles, wavelength | Scale(1e6) if setting.internal else wavelength
 
 
-def location(refs: WcsReferences, quadrant: int, shutter_id: int = 1) -> tuple[Any, tuple[float, float, float, float]]:
-    """Transform of a quadrant to the MSA plane (metres); centre (x, y), width and height of one of its slits in the quadrant."""
-    model, data = refs.read("msa", _quadrants)[int(quadrant)]
+Quadrants = Mapping[int, tuple[Any, np.ndarray]]
+"""Transform to the MSA plane (metres) and table of slits of each quadrant, by its number."""
+
+
+def quadrants(refs: WcsReferences) -> Quadrants:
+    """The MSA as its reference has it."""
+    return refs.read("msa", _quadrants)  # type: ignore[no-any-return]
+
+
+def place(msa: Quadrants, slit: Any) -> tuple[float, float, float, float]:
+    """Centre (x, y), width and height of a slit (metres) in its quadrant."""
     # Shutters are counted from 1, fixed slits from 0.
-    _, x, y, width, height = data[shutter_id - (quadrant != FIXED_QUADRANT)]
-    return model, (float(x), float(y), float(width), float(height))
+    _, x, y, width, height = msa[int(slit.quadrant)][1][slit.shutter_id - (slit.quadrant != FIXED_QUADRANT)]
+    return float(x), float(y), float(width), float(height)
 
 
 def to_plane(model: Any, x: float, y: float, width: float, height: float) -> Any:

@@ -20,7 +20,7 @@ from jwst_dask.wcs.nirspec import box as boxes
 from jwst_dask.wcs.nirspec import optics
 from jwst_dask.wcs.nirspec.optics import Setting
 from jwst_dask.wcs.nirspec.program import Program, Table, Writer
-from jwst_dask.wcs.nirspec.slits import EDGE_SAMPLES, Pointing, dispersion, location
+from jwst_dask.wcs.nirspec.slits import EDGE_SAMPLES, Pointing, dispersion, place, quadrants
 from jwst_dask.wcs.references import WcsReferences
 from jwst_dask.wcs.sky import aberration_correction, v23_to_sky
 from jwst_dask.wcs.slitwcs import Pair, Triple
@@ -77,6 +77,8 @@ class Optics:
         self.to_gwa = optics.sca_to_gwa(setting, refs, self.grating)
         self.to_grating = optics.msa_to_gwa(refs, self.grating)
         self.plain, self.angles, self.wavelength = dispersion(setting, self.grating, self.order)
+        self.msa = quadrants(refs)
+        self.forms: dict[Any, Any] = {}
         self._programs: dict[tuple[str, int], Program] = {}
         self._sky: Any = None
 
@@ -106,7 +108,7 @@ class Optics:
         """The program of a direction (a function of `_PROGRAMS`) for slits of a quadrant, with the numbers of none in it."""
         key = (name, quadrant)
         if key not in self._programs:
-            self._programs[key] = _PROGRAMS[name](self, location(self.refs, quadrant)[0])
+            self._programs[key] = _PROGRAMS[name](self, self.msa[int(quadrant)][0])
         return self._programs[key]
 
     def slit(self, slit: Any, window: Sequence[Sequence[float]] | None = None, shape: tuple[int, int] | None = None) -> OpticsSlit:
@@ -180,12 +182,12 @@ class OpticsSlit:
         return self.zero_point is not None
 
     def with_wavecorr(self, before: np.ndarray, after: np.ndarray) -> OpticsSlit:
-        """This WCS with wavelengths corrected by a table (float64[sample] each, metres, increasing)."""
-        return OpticsSlit(self.optics, self.slit, self.origin, self._box, (np.asarray(before, float), np.asarray(after, float)))
+        """This WCS with wavelengths corrected by a table (float[sample] each, metres, increasing)."""
+        return OpticsSlit(self.optics, self.slit, self.origin, self._box, (before, after))
 
     def numbers(self) -> dict[str, float]:
         """Where the slit lies in its quadrant (metres), its size, its edges and the origin of the cut-out."""
-        x, y, width, height = location(self.optics.refs, self.slit.quadrant, self.slit.shutter_id)[1]
+        x, y, width, height = place(self.optics.msa, self.slit)
         low, high = float(self.slit.ymin), float(self.slit.ymax)
         return {
             "x0": float(self.origin[0]), "y0": float(self.origin[1]), "-x0": -float(self.origin[0]), "-y0": -float(self.origin[1]),
