@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from jwst_dask.core.errors import InputError, ParameterError
 from jwst_dask.core.step import MetaStep, Skip, State, param
+from jwst_dask.steps.stage2.source_position import centre, given
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Draft
@@ -83,14 +84,17 @@ def model_is_time_series(model: Any) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceTypeStep(MetaStep):
-    """Set SRCTYPE: for the exposure, and for each slit.
+    """Set SRCTYPE: for the exposure, and for each slit; and where in its slit the source is, if that is not as planned.
+
+    A source of the MSA is a point unless its stellarity is between 0 and 0.75. Of fixed slits only the one with the target takes the
+    target's type, the others count as extended.
 
     Raises
     ------
     InputError
-        Without EXP_TYPE.
+        Without EXP_TYPE, or without the stellarity of an MSA source.
     ParameterError
-        For `source_type` with an exposure type whose targets are always points.
+        For `source_type` with an exposure type whose targets are always points; for positions that contradict each other.
 
     Source: JWST documentation, srctype.
     """
@@ -99,6 +103,14 @@ class SourceTypeStep(MetaStep):
     cal_step: ClassVar[str] = "srctype"
 
     source_type: str | None = param(None, "Type of the source, whatever else is known", choices=(POINT, EXTENDED), kind="str")
+    all_slits: bool = param(False, "Let source_type decide also for fixed slits beside the one with the target")
+    source_x: float | None = param(None, "Where the source is across its slit (edges -0.5, 0.5)", unit="slit", kind="float")
+    source_y: float | None = param(None, "Where the source is along its slit or shutter (edges -0.5, 0.5)", unit="slit", kind="float")
+    source_ra: float | None = param(None, "Where the source is", unit="deg", low=0, high=360, kind="float")
+    source_dec: float | None = param(None, "Where the source is", unit="deg", low=-90, high=90, kind="float")
+    measure_position: bool = param(False, "Measure where point sources are along their slits, and use it if it is good")
+    measure_range: float = param(2.0, "Largest distance of a measured position from the planned one", unit="pixel", low=0, high=5)
+    measure_snr: float = param(10.0, "Least height of a trace over its standard deviation for its position to be measured", low=1)
 
     def applies(self, meta: Mapping[str, Any]) -> Skip | None:
         if (why := super().applies(meta)) is not None:
@@ -113,9 +125,7 @@ class SourceTypeStep(MetaStep):
         if exp_type in ONE_TARGET:
             self._one_target(draft, exp_type)
         elif exp_type == "NRS_MSASPEC":
-            for slit in model.slits:
-                slit.source_type = EXTENDED if 0 <= slit.stellarity <= STELLAR else POINT
-            model.meta.target.source_type = None  # each slit has its own
+            self._msa(draft)
         elif model_is_time_series(model):
             model.meta.target.source_type = POINT
         elif exp_type in PER_SOURCE:
@@ -124,7 +134,21 @@ class SourceTypeStep(MetaStep):
         else:
             model.meta.target.source_type = UNKNOWN
             draft.log.append(f"srctype: EXP_TYPE {exp_type} has no type of source; SRCTYPE = {UNKNOWN}")
+        if draft.wcs is not None:
+            given(draft, self.source_x, self.source_y, self.source_ra, self.source_dec)
+            if self.measure_position:
+                centre(draft, self.measure_range, self.measure_snr)
         return {}
+
+    def _msa(self, draft: Draft) -> None:
+        """Slits of the MSA, each with a source of its own."""
+        model = draft.model
+        for slit in getattr(model, "slits", None) or [model]:
+            if slit.stellarity is None:
+                raise InputError(f"slit {slit.name} has no stellarity; srctype needs it for NRS_MSASPEC")
+            kind = EXTENDED if 0 <= slit.stellarity <= STELLAR else POINT
+            slit.source_type = kind if self.source_type is None else self.source_type
+        model.meta.target.source_type = None  # each slit has its own
 
     def _one_target(self, draft: Draft, exp_type: str) -> None:
         model, target = draft.model, draft.model.meta.target
@@ -145,20 +169,21 @@ class SourceTypeStep(MetaStep):
         )
         draft.log.append(f"srctype: {kind} ({reason})")
         target.source_type = kind
-        _set_slits(model, exp_type, kind)
+        everywhere = self.all_slits and self.source_type is not None
+        _set_slits(model, exp_type, kind, draft.slit is not None, everywhere)
 
 
-def _set_slits(model: Any, exp_type: str, kind: str) -> None:
-    """The type of each slit: the target's, except in the fixed slits beside the one it is in."""
+def _set_slits(model: Any, exp_type: str, kind: str, one_of_many: bool, everywhere: bool) -> None:
+    """The type of each slit: the target's, except (unless `everywhere`) in the fixed slits beside the one it is in."""
     name = type(model).__name__
-    if name == "SlitModel":
-        model.source_type = kind
-    elif exp_type == "NRS_FIXEDSLIT":
-        for slit in model.slits:
+    if exp_type == "NRS_FIXEDSLIT" and (one_of_many or name != "SlitModel"):
+        for slit in [model] if one_of_many else model.slits:
             primary = slit.name == model.meta.instrument.fixed_slit
-            slit.source_type = kind if primary else EXTENDED
+            slit.source_type = kind if primary or everywhere else EXTENDED
             if primary and kind == EXTENDED:
                 slit.source_xpos = slit.source_ypos = 0.0
+    elif name == "SlitModel":
+        model.source_type = kind
     elif name == "MultiSlitModel":
         for slit in model.slits:
             slit.source_type = kind
