@@ -122,7 +122,8 @@ class GwcsSlit:
 
     def from_slit(self, xs: Any, ys: Any, wavelength: Any, corrected: bool = True) -> Pair:
         """Position in the slit and wavelength to pixels."""
-        x, y = self._go(self._slit_frame(corrected), "detector", xs, ys, np.asarray(wavelength, float) / self._unit)
+        # The way back to the grating takes metres for lamps too, although the way from it gives microns.
+        x, y = self._go(self._slit_frame(corrected), "detector", xs, ys, np.asarray(wavelength, float) / METRES_TO_MICRONS)
         return np.asarray(x), np.asarray(y)
 
     def slit_to_msa(self, xs: Any, ys: Any) -> Pair:
