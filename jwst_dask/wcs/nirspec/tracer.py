@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from jwst_dask.wcs.nirspec.slits import EDGE_SAMPLES, Pointing, dispersion, plac
 from jwst_dask.wcs.references import WcsReferences
 from jwst_dask.wcs.sky import aberration_correction, v23_to_sky
 from jwst_dask.wcs.slitwcs import Pair, Triple
+
+if TYPE_CHECKING:
+    from jwst_dask.wcs.nirspec.zeropoint import Shift
 
 MICRONS_TO_METRES = 1e-6
 
@@ -181,9 +184,9 @@ class OpticsSlit:
         """Whether wavecorr changed it."""
         return self.zero_point is not None
 
-    def with_wavecorr(self, before: np.ndarray, after: np.ndarray) -> OpticsSlit:
-        """This WCS with wavelengths corrected by a table (float[sample] each, metres, increasing)."""
-        return OpticsSlit(self.optics, self.slit, self.origin, self._box, (before, after))
+    def with_wavecorr(self, shift: Shift) -> OpticsSlit:
+        """This WCS with corrected wavelengths."""
+        return OpticsSlit(self.optics, self.slit, self.origin, self._box, (shift.points, shift.values))
 
     def numbers(self) -> dict[str, float]:
         """Where the slit lies in its quadrant (metres), its size, its edges and the origin of the cut-out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -61,53 +61,73 @@ def corrected(wcs: Any, wavelength: np.ndarray, path: str, source_x: float, aper
     return of_wcs(key, wcs, lambda: _correct(wcs, wavelength, path, source_x, aperture))
 
 
-def corrected_slit(view: OpticsSlit, wavelength: np.ndarray, path: str, source_x: float, aperture: str) -> Corrected | str:
-    """`corrected` for one of many slits: the WCS of the result is an `OpticsSlit`; nothing is kept but the reference's tables."""
-    (x0, x1), (y0, y1) = view.box
-    x, y = np.arange(x0, x1 + 0.5), np.arange(y0 + 0.5, y1)
-    edges = view.wavelengths(x[None, :], y[:, None], corrected=False)
-    table = _table(wavelength, np.diff(edges, axis=1) * 1e-6, path, source_x, aperture)
-    if isinstance(table, str):
-        return table
-    after = view.with_wavecorr(*table)
-    plane = after.wavelengths(np.arange(wavelength.shape[1])[None, :], np.arange(wavelength.shape[0])[:, None])
-    return Corrected(after, plane.astype(np.float32))
-
-
 def _correct(wcs: Any, wavelength: np.ndarray, path: str, source_x: float, aperture: str) -> Corrected | str:
+    shift = find_shift(wavelength, _dispersion(wcs), path, source_x, aperture)
+    if isinstance(shift, str):
+        return shift
+    new = shift(slit_plane(wcs)) * METRES_TO_MICRONS
+    return Corrected(with_shift(wcs, shift), new.astype(np.float32))
+
+
+def find_shift(wavelength: np.ndarray, dispersion: np.ndarray, path: str, source_x: float, aperture: str) -> Shift | str:
+    """The correction of a cut-out, or why there is none.
+
+    Parameters
+    ----------
+    wavelength : float32[y, x]
+        Of its pixels, microns.
+    dispersion : float64[y, x]
+        Wavelength across each pixel, metres.
+    path : str
+        wavecorr reference.
+    source_x : float
+        Position of the source relative to the slit's open width.
+    aperture : str
+        Name of the slit in the reference.
+    """
+    offsets = memo(("wavecorr", identity(path), aperture), lambda: _offsets(path, aperture))
+    if offsets is None:
+        return f"the wavecorr reference has no aperture {aperture}"
+    # Single precision of the stored wavelengths, as the table's points are kept in it.
+    mean, across = _column_mean(wavelength * np.float32(1e-6)), _column_mean(dispersion)
+    good = ~(np.isnan(mean) | np.isnan(across))
+    mean, across = mean[good], across[good]
+    if len(mean) < 2:
+        return f"the cut-out of {aperture} has fewer than two columns with wavelengths"
+    shifted = mean + offsets(mean, source_x) * across
+    if not np.all(np.diff(shifted) > 0):
+        return f"corrected wavelengths of {aperture} would not increase along the spectrum"
+    return Shift(mean, shifted)
+
+
+def with_shift(wcs: Any, shift: Shift) -> Any:
+    """A gwcs object with the frame of corrected wavelengths after ``slit_frame``; `wcs` is not changed."""
     from astropy.modeling.models import Identity, Tabular1D
     from gwcs import WCS
 
-    found = _table(wavelength, _dispersion(wcs), path, source_x, aperture)
-    if isinstance(found, str):
-        return found
-    table = Tabular1D(points=found[0], lookup_table=found[1], bounds_error=False, fill_value=None, name="wave2wavecorr")
+    table = Tabular1D(points=shift.points, lookup_table=shift.values, bounds_error=False, fill_value=None, name="wave2wavecorr")
     steps: list[tuple[Any, Any]] = []
     for step in wcs.pipeline:
         if step.frame.name == "slit_frame":
             steps += [(step.frame, Identity(2) & table), (frame("wavecorr_frame"), step.transform)]
         else:
             steps.append((step.frame, step.transform))
-    plane = slit_plane(wcs)
-    new = np.asarray(table(plane)) * METRES_TO_MICRONS
-    return Corrected(WCS(steps), new.astype(np.float32))
+    return WCS(steps)
 
 
-def _table(wavelength: np.ndarray, dispersion: np.ndarray, path: str, source_x: float, aperture: str) -> tuple[np.ndarray, np.ndarray] | str:
-    """Wavelengths before and after correction by column (metres, where they are known), or why there are none."""
-    offsets = memo(("wavecorr", identity(path), aperture), lambda: _offsets(path, aperture))
-    if offsets is None:
-        return f"the wavecorr reference has no aperture {aperture}"
-    # Single precision of the stored wavelengths, as the table's points are kept in it.
-    mean, steps = _column_mean(wavelength * np.float32(1e-6)), _column_mean(dispersion)
-    good = ~(np.isnan(mean) | np.isnan(steps))
-    mean, steps = mean[good], steps[good]
-    if len(mean) < 2:
-        return f"fewer than two columns of {aperture} have wavelengths"
-    shifted = mean + offsets(mean, source_x) * steps
-    if not np.all(np.diff(shifted) > 0):
-        return f"corrected wavelengths of {aperture} would not increase along the spectrum"
-    return mean, shifted
+def shift_slit(wcs: SlitWcs, shift: Shift) -> SlitWcs:
+    """The WCS of one slit with corrected wavelengths; `wcs` is not changed."""
+    fast = getattr(wcs, "with_wavecorr", None)
+    if fast is not None:
+        return fast(shift)  # type: ignore[no-any-return]
+    return GwcsSlit(with_shift(wcs.gwcs(), shift))
+
+
+def slit_dispersion(wcs: SlitWcs) -> np.ndarray:
+    """Wavelength across each pixel of a cut-out (float64[y, x], metres), between its left and right edge."""
+    (x0, x1), (y0, y1) = wcs.box
+    x, y = np.meshgrid(np.arange(x0, x1 + 0.5), np.arange(y0 + 0.5, y1))
+    return np.asarray(np.diff(wcs.to_slit(x, y, corrected=False)[2], axis=1) * 1e-6)
 
 
 def _offsets(path: str, aperture: str) -> Any:
