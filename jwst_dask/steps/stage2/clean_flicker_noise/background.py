@@ -20,7 +20,7 @@ Background = float | np.ndarray
 
 def clip_to_background(
     image: np.ndarray, mask: np.ndarray, below: float = 3.0, above: float = 2.0, *, fit_histogram: bool = False, lower_half: bool = False
-) -> None:
+) -> np.ndarray:
     """Take pixels out of a mask that are too bright or too faint for background.
 
     Parameters
@@ -35,20 +35,26 @@ def clip_to_background(
         Take centre and standard deviation of a Gaussian fitted to the histogram of the values.
     lower_half : bool
         Take the statistics from the values below the centre, mirrored.
+
+    Returns
+    -------
+    float32[pixel]
+        The values that are left, sorted.
     """
     values = clip.sorted_pixels(image, mask)
     if not values.size:
-        return
-    centre, sigma = _centre(values, fit_histogram)
+        return values
+    used, (centre, sigma) = values, _centre(values, fit_histogram)
     if lower_half:
         half = values[: clip.within(values, -np.inf, centre)[1]].astype(np.float64)
-        values = np.concatenate((half - centre, (centre - half)[::-1])) + centre
-        if not values.size:
-            return
-        centre, sigma = _centre(values, fit_histogram)
+        used = np.concatenate((half - centre, (centre - half)[::-1])) + centre
+        centre, sigma = _centre(used, fit_histogram)
     if fit_histogram:
-        centre, sigma = _gaussian(values, centre, sigma)
-    clip.keep_within(image, mask, centre - below * sigma, centre + above * sigma)
+        centre, sigma = _gaussian(used, centre, sigma)
+    low, high = centre - below * sigma, centre + above * sigma
+    clip.keep_within(image, mask, low, high)
+    first, last = clip.within(values, low, high)
+    return values[first:last]
 
 
 def _centre(values: np.ndarray, fit_histogram: bool) -> tuple[float, float]:
@@ -103,13 +109,13 @@ def background_level(image: np.ndarray, mask: np.ndarray, method: str | None, bo
     """
     if method is None:
         return 0.0
-    clip_to_background(image, mask, SIGMA, SIGMA, lower_half=True)
+    values = clip_to_background(image, mask, SIGMA, SIGMA, lower_half=True)
     if method == "model":
         try:
             return smooth_background(image, mask, box)
         except ValueError as error:
             log.error("the background cannot be modelled (%s); going on with its median", error)
-    return np.float32(clip.median32(clip.sorted_pixels(image, mask)))  # type: ignore[return-value]
+    return np.float32(clip.median32(values))  # type: ignore[return-value]
 
 
 def smooth_background(image: np.ndarray, mask: np.ndarray, box: Sequence[int] | None) -> np.ndarray:
