@@ -67,7 +67,8 @@ def _model(plan: SlitExposurePlan, class_name: str, indices: list[dict[str, Any]
     for alias, status in {"extract_2d": "COMPLETE", **statuses}.items():
         if by_alias[alias].cal_step:
             model.meta.cal_step.instance[by_alias[alias].cal_step] = status
-    for reftype, name in recorded.items():
+    cut = next(stage for stage in plan.stages if stage.step.alias == "extract_2d")
+    for reftype, name in {**cut.recorded, **recorded}.items():
         if hasattr(model.meta.ref_file, reftype):
             getattr(model.meta.ref_file, reftype).name = name
     own = {".".join(path[1:]) for path in multi.leaves(class_name) if path[0] == "meta"}

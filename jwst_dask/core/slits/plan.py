@@ -260,14 +260,14 @@ def plan_slits(draft: Draft, stages: list[Stage], order: tuple[str | Product, ..
         raise InputError(f"{os.path.basename(draft.path)}: assign_wcs was skipped, so the slits are not known; turn it on")
     chosen = cut.select(draft)
     plans = [_slit_plan(spec, steps, sources) for spec in chosen]
-    table = {"msa": references.resolve(_running(draft, steps, order), order, lambda step: look_up(draft.model, step))}
+    table = {"msa": references.resolve(_running(draft, steps, (CUT, *order)), (CUT, *order), lambda step: look_up(draft.model, step))}
     exp_type = draft.model.meta.exposure.type
     if exp_type == "NRS_MSASPEC" and any(p.spec.fixed for p in plans):
         draft.model.meta.exposure.instance["type"] = "NRS_FIXEDSLIT"
         fixed = references.resolve(_running(draft, steps, tuple(a for a in order if a not in NOT_FOR_FIXED)), order, lambda step: look_up(draft.model, step))
         draft.model.meta.exposure.instance["type"] = exp_type
         table["fixed"] = {alias: (fixed if alias in AS_FIXED else table["msa"]).get(alias, {}) for alias in {*fixed, *table["msa"]}}
-    return plans, table, [_expected(draft, steps[alias], table["msa"]) for alias in order if isinstance(alias, str)]
+    return plans, table, [_expected(draft, steps[alias], table["msa"]) for alias in (CUT, *order) if isinstance(alias, str)]
 
 
 def _running(draft: Draft, steps: Mapping[str, Step], order: tuple[str | Product, ...]) -> dict[str, Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from jwst_dask.core.slits.chain import Outcome, run_slit
 from jwst_dask.core.step import Step
 from jwst_dask.data.exposure import Block, Draft
 from jwst_dask.data.slits import SlitSpec
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,13 @@ class SlitTask:
         if self.background:
             from jwst_dask.steps.stage2.master_background_mos import background_spectrum
 
-            outcome = run_slit(draft, block, ("srctype",), dict(self.steps), refs, serialise=False)
-            spectrum = background_spectrum(draft, block, dict(self.steps), draft.shared["references"])
-            nbytes = save_spectrum(self.part, spectrum)
-            return Receipt(self.name, self.exposure, 0, 1, read_seconds=read, step_seconds=outcome.seconds, bytes_written=nbytes)
+            spectrum = None
+            try:
+                run_slit(draft, block, ("srctype",), dict(self.steps), refs, serialise=False)
+                spectrum = background_spectrum(draft, block, dict(self.steps), draft.shared["references"])
+            except JwstDaskError as error:  # the background is then made of the other slits
+                log.warning("%s: not used for the master background: %s", os.path.basename(self.source), error)
+            return Receipt(self.name, self.exposure, 0, 1, read_seconds=read, bytes_written=save_spectrum(self.part, spectrum))
         size = sum(a.nbytes for a in block.arrays.values())
         outcome = run_slit(draft, block, self.order, dict(self.steps), refs)
         _measure(outcome)
