@@ -102,7 +102,7 @@ def _part(kind: str, path: str, spectrum: Spectrum, where: Pixels, absent: str) 
         image = Flat(*(plane.window(spectrum.window) for plane in flat.image))  # type: ignore[union-attr]
         if image.data.shape[-2:] != where.raw.shape:
             raise ValueError(f"it does not cover the spectrum's pixels, {spectrum.window}")
-        image = image_at(where.raw, image, flat.planes()) if image.data.ndim == 3 else Flat(*(plane[...] for plane in image))
+        image = image_at(where.raw, image, flat.planes()) if image.data.ndim == 3 else Flat(*(np.array(plane) for plane in image))
         table = flat.rows.of(spectrum.slit)
         if absent == "zero":
             table, image = table._replace(err=finite(table.err)), image._replace(err=finite(image.err))
@@ -121,13 +121,14 @@ def _fore(files: tuple[Component, ...], spectrum: Spectrum, where: Pixels, absen
     if not 1 <= quadrant <= len(files):
         raise ValueError(f"it has no quadrant {quadrant}")
     flat = files[quadrant - 1]
-    if flat.image is None or flat.image.err is None:
+    image = flat.image
+    if image is None or image.err is None:
         raise KeyError(f"SCI,{quadrant}")
-    ny, nx = flat.image.data.shape[-2:]
+    ny, nx = image.data.shape[-2:]
     if not (1 <= row <= ny and 1 <= column <= nx):
         raise ValueError(f"its image of quadrant {quadrant} has {nx} x {ny} shutters")
-    table, wavelength = flat.rows.of(None), flat.planes()
-    data, err = (np.atleast_1d(plane[..., row - 1, column - 1]) for plane in (flat.image.data, flat.image.err))
+    table, wavelength, shutter = flat.rows.of(None), flat.planes(), (Ellipsis, row - 1, column - 1)
+    data, err = np.atleast_1d(image.data[shutter]), np.atleast_1d(image.err[shutter])
     if absent == "zero":
         table, err = table._replace(err=finite(table.err)), finite(err)
     return fore_optics(shutter_factor(table, wavelength, data), where, np.interp(where.raw, wavelength, err, 0.0, 0.0))

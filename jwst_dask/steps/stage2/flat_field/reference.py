@@ -40,6 +40,9 @@ class Image:
         values = part.astype(np.int64).astype(np.uint32) ^ (FLIP if self.flip else np.uint32(0))
         return values if self.flags is None else translated(values, self.flags)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[...].astype(dtype or self.dtype, copy=False)
+
     def __len__(self) -> int:
         return len(self.stored)
 

@@ -62,7 +62,7 @@ def slit_wavelengths(draft: Draft, corrected: bool | None = None) -> np.ndarray:
     if plane is not None and np.size(plane) and not uncorrected:
         plane = np.asarray(plane)
         if not np.all(np.isnan(plane) | (plane == 0)) or np.isnan(plane).all():
-            return np.array(plane)
+            return np.array(plane, dtype=plane.dtype.newbyteorder("="), order="C")
     if draft.wcs is None:
         raise InputError("the slit has no wavelengths: neither a WAVELENGTH plane nor a WCS; run assign_wcs and extract_2d first")
     y, x = np.indices(draft.shape, dtype=np.float64)
