@@ -24,6 +24,8 @@ AS_FIXED = ("master_background_mos", "wavecorr", "flat_field", "pathloss", "bars
 NOT_FOR_FIXED = ("master_background_mos", "barshadow")
 """Steps that such a slit does not go through."""
 _ATTRIBUTES = {"sci": "data"}
+_DEEP = ("con",)
+"""Arrays with an axis of their own before y and x."""
 
 
 @dataclass
@@ -118,6 +120,8 @@ def _step(draft: Draft, block: Block, step: Step, refs: Any, out: Outcome) -> Bl
         raise type(error)(f"slit {draft.model.name} (source {draft.model.source_id}): {step.alias}: {error}") from error
     except Exception as error:  # what a damaged slit may set off has no end
         raise JwstDaskError(f"slit {draft.model.name} (source {draft.model.source_id}): {step.alias}: {type(error).__name__}: {error}") from error
+    if step.cal_step:  # later steps ask what was done
+        draft.model.meta.cal_step.instance[step.cal_step] = "COMPLETE" if answer is None else getattr(answer, "status", "SKIPPED")
     out.statuses[step.alias] = ("COMPLETE", "") if answer is None else (getattr(answer, "status", "SKIPPED"), answer.reason)
     out.references.update(refs.recorded())
     out.seconds[step.alias] = time.perf_counter() - began
@@ -151,7 +155,7 @@ def _note(out: Outcome, product: Product, draft: Draft, block: Block, before: Ma
         part = make_part("MultiSpecModel", values, _fragment(draft, cal=False), {"units": units})
         out.parts[product.suffix] = ("MultiSpecModel", part)
     else:
-        arrays = {_ATTRIBUTES.get(name, name): array[0] for name, array in block.arrays.items()}
+        arrays = {_ATTRIBUTES.get(name, name): array if name in _DEEP else array[0] for name, array in block.arrays.items()}
         values = item_from("MultiSlitModel", draft.model.instance, arrays)
         out.parts[product.suffix] = ("MultiSlitModel", make_part("MultiSlitModel", values, _fragment(draft)))
     after = flat_meta(draft.spectra if product.spectra else draft.model)
