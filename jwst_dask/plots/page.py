@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -152,13 +153,14 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="facts">{"".join(f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in pairs)}</dl>'
 
 
-def page(title: str, body: str) -> str:
-    """The whole document. Its content policy forbids to load anything."""
+def page(title: str, body: str, css: str = "", script: str = "") -> str:
+    """The whole document. Its content policy forbids to load anything, and to run anything but `script`."""
+    run = f"script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'; " if script else ""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; style-src \'unsafe-inline\'">'
+        f'<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; {run}img-src data:; style-src \'unsafe-inline\'">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{text(title)}</title><style>{CSS}</style></head><body>{body}</body></html>\n"
+        f"<title>{text(title)}</title><style>{CSS}{css}</style></head><body>{body}{f'<script>{script}</script>' if script else ''}</body></html>\n"
     )
 
 

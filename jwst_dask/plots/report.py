@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -43,7 +44,8 @@ def make_report(output_dir: str | os.PathLike[str], path: str | os.PathLike[str]
     Returns
     -------
     Path
-        Of the page. It is self-contained: styles and images are within it.
+        Of the page. It is self-contained: styles and images are within it. For each exposure with many slits there is a page
+        with a picture of every slit beside it (``<exposure>_slits.html``), which it links to.
 
     Raises
     ------
@@ -59,12 +61,12 @@ def make_report(output_dir: str | os.PathLike[str], path: str | os.PathLike[str]
     if not found and not made:
         raise InputError(f"{folder}: neither products nor records of runs; give the folder that a run wrote its products to")
     truth = truth if truth is not None else _truth(folder)
-    sections = [(name, title, body) for name, title, body in _sections(found, made, truth) if body]
+    target = Path(path) if path else folder / "report.html"
+    sections = [(name, title, body) for name, title, body in _sections(found, made, truth, target.parent) if body]
     links = "".join(f'<a href="#{name}">{text(title)}</a>' for name, title, _ in sections)
     title, head = _head(folder, found, made)
     body = head + f"<nav aria-label=Contents>{links}</nav><main>"
     body += "".join(f'<section id="{name}"><h2>{text(caption)}</h2>{content}</section>' for name, caption, content in sections) + "</main>"
-    target = Path(path) if path else folder / "report.html"
     temporary = target.with_name(f".{target.name}.tmp")
     temporary.write_text(page.page(title, body), encoding="utf-8")
     os.replace(temporary, target)
@@ -76,9 +78,10 @@ def _truth(folder: Path) -> Path | None:
     return next((place / "truth.npz" for place in places if (place / "truth.npz").is_file()), None)
 
 
-def _sections(found: list[RunRecord], made: list[ProductRecord], truth: Any) -> Iterator[tuple[str, str, str]]:
+def _sections(found: list[RunRecord], made: list[ProductRecord], truth: Any, folder: Path) -> Iterator[tuple[str, str, str]]:
     with style.quiet():
         yield "light", "White-light curve", "".join(_light(p.path, truth) for p in made if p.suffix == "whtlt")
+        yield "slits", "Slits", _slits(made, folder)
         yield "spectra", "Spectra", "".join(_spectra(p) for p in _final(made))
         yield "flags", "Data quality", _flags(made)
         yield "runs", "What ran", "".join(_run(run) for run in found) or _headers(made)
@@ -181,6 +184,19 @@ def _spectra(product: ProductRecord) -> str:
     return page.image(figure, alt, f"{product.path.name}: {count} spectra{bins}; colours show flux relative to the median spectrum.")
 
 
+def _slits(made: list[ProductRecord], folder: Path) -> str:
+    """Exposures with many slits, with links to their pages."""
+    from jwst_dask.plots.slits import exposures, make_page
+
+    rows: list[list[page.Cell]] = []
+    for exposure in exposures(made):
+        one = make_page(exposure, folder / f"{exposure.name}_slits.html")
+        link = f'<a href="{text(quote(one.path.name))}">{text(one.name)}</a>'
+        rows.append([link, (str(one.slits), "n"), (str(one.failed), "n"), ("" if np.isnan(one.sn) else f"{one.sn:.3g}", "n")])
+    heads: list[page.Cell] = ["Exposure", ("Slits", "n"), ("Failed", "n"), ("Median S/N", "n")]
+    return page.table(heads, rows, "Each links to a page with pictures and figures of all its slits.") if rows else ""
+
+
 def _flags(made: list[ProductRecord]) -> str:
     from jwst_dask.plots.series import flag_shares
 
@@ -191,7 +207,8 @@ def _flags(made: list[ProductRecord]) -> str:
     rows: list[list[page.Cell]] = [["no flag", (f"{100 * flags.good:.3f} %", "n"), (page.bar(flags.good), "track"), ""]]
     for name, share in sorted(flags.shares.items(), key=lambda item: -item[1]):
         rows.append([code(name), (f"{100 * share:.3f} %", "n"), (page.bar(share), "track"), text(_MEANING.get(name, ""))])
-    about = f"Share of pixels in {flags.integrations} integrations spread over {len(chosen)} {chosen[0].suffix} product{'s' if len(chosen) > 1 else ''}."
+    what = "slits" if flags.slits else "integrations"
+    about = f"Share of pixels in {flags.integrations} {what} spread over {len(chosen)} {chosen[0].suffix} product{'s' if len(chosen) > 1 else ''}."
     return page.table(["Flag", ("Pixels", "n"), "", "Meaning"], rows, about)
 
 
@@ -247,7 +264,7 @@ def _headers(made: list[ProductRecord]) -> str:
 def _products(made: list[ProductRecord]) -> str:
     rows: list[list[page.Cell]] = []
     for p in made:
-        kind = str(p.header.get("DATAMODL", "") or ("white-light catalogue" if p.suffix == "whtlt" else ""))
+        kind = str(p.header.get("DATAMODL", "") or {"whtlt": "white-light catalogue", "quality": "quality table of slits"}.get(p.suffix, ""))
         rows.append([(code(p.path.name), "name"), text(kind), (str(p.integrations or ""), "n"), (page.size(p.size), "n")])
     return page.table(["File", "Kind", ("Integrations", "n"), ("Size", "n")], rows)
 

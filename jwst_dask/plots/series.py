@@ -178,12 +178,15 @@ class Flags:
         Number looked at.
     files : tuple of str
         Names of the products.
+    slits : bool
+        Whether these are slits rather than integrations.
     """
 
     shares: dict[str, float]
     good: float
     integrations: int
     files: tuple[str, ...]
+    slits: bool = False
 
 
 def flag_shares(paths: list[str], sample: int = 48) -> Flags:
@@ -192,23 +195,25 @@ def flag_shares(paths: list[str], sample: int = 48) -> Flags:
     Parameters
     ----------
     paths : list of str
-        ``_crfints`` or ``_calints`` products.
+        ``_crfints``, ``_calints`` or ``_cal`` products.
     sample : int
-        Integrations to look at in all; one at a time is in memory.
+        Integrations or slits to look at in all; one at a time is in memory.
     """
     from jwst_dask.data.dq import PIXEL
     from jwst_dask.io.fits import read, scan
 
-    counts, clean, pixels, looked = np.zeros(32, np.int64), 0, 0, 0
+    counts, clean, pixels, looked, slits = np.zeros(32, np.int64), 0, 0, 0, False
     files = [scan(path) for path in paths]
     each = max(1, sample // max(1, len(files)))
     for file in files:
-        for integration in np.unique(np.linspace(0, file.nints - 1, min(each, file.nints)).astype(int)):
-            cube = len(file.hdu("DQ").shape) > 2
-            dq = read(file, "DQ", start=int(integration), stop=int(integration) + 1) if cube else read(file, "DQ")
+        cube = len(file.hdu("DQ").shape) > 2
+        planes = range(file.nints) if cube else [hdu.ver for hdu in file.hdus if hdu.name == "DQ"]
+        slits |= not cube and len(planes) > 1
+        for i in np.unique(np.linspace(0, len(planes) - 1, min(each, len(planes))).astype(int)):
+            dq = read(file, "DQ", start=int(i), stop=int(i) + 1) if cube else read(file, "DQ", planes[i])
             values, times = np.unique(dq, return_counts=True)
             counts += ((values[:, None] >> np.arange(32, dtype=np.uint32)) & 1).T.astype(np.int64) @ times
             clean += int(times[values == 0].sum())
             pixels, looked = pixels + dq.size, looked + 1
     shares = {name: float(counts[bit.bit_length() - 1] / pixels) for name, bit in PIXEL.items() if counts[bit.bit_length() - 1]} if pixels else {}
-    return Flags(shares, clean / pixels if pixels else 1.0, looked, tuple(os.path.basename(path) for path in paths))
+    return Flags(shares, clean / pixels if pixels else 1.0, looked, tuple(os.path.basename(path) for path in paths), slits)
