@@ -23,7 +23,7 @@ STEPS: dict[str, str] = {
     "msa_flagging": "jwst_dask.steps.stage2.msa_flagging:MSAFlagOpenStep",
     "master_background_mos": "jwst_dask.steps.stage2.master_background_mos:MasterBackgroundMosStep",
     "barshadow": "jwst_dask.steps.stage2.barshadow:BarShadowStep",
-    "pathloss": "jwst_dask.steps.stage2.pathloss:PathLossStep",
+    "pathloss": "jwst_dask.steps.stage2.pathloss:PathlossStep",
     "resample_spec": "jwst_dask.steps.stage2.resample_spec:ResampleSpecStep",
     "extract_1d": "jwst_dask.steps.stage2.extract_1d:Extract1dStep",
     "outlier_detection": "jwst_dask.steps.stage3.outlier_detection:OutlierDetectionStep",
