@@ -14,9 +14,10 @@ from jwst_dask.core.errors import ReferenceError_
 from jwst_dask.core.memo import memo
 from jwst_dask.core.step import Skip
 from jwst_dask.refs.load import token
-from jwst_dask.steps.stage2.extract_1d import location, profile, psf, table
+from jwst_dask.steps.stage2.extract_1d import location, profile, psf
 from jwst_dask.steps.stage2.extract_1d.reference import Aperture, find_aperture, read_reference, resolve
 from jwst_dask.steps.stage2.extract_1d.view import View, view_of
+from jwst_dask.wcs.spectral import SpectralWcs
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
@@ -45,7 +46,7 @@ class Geometry:
     limits : (lower, upper, left, right)
         Inclusive, from 0.
     aperture : Aperture
-    wcs : gwcs.WCS
+    wcs : SpectralWcs
     """
 
     profiles: np.ndarray
@@ -55,7 +56,7 @@ class Geometry:
     position: tuple[float | None, float | None]
     limits: tuple[float, float, int, int]
     aperture: Aperture
-    wcs: Any
+    wcs: SpectralWcs
 
 
 def shape_of(draft: Draft) -> tuple[int, int]:
@@ -149,7 +150,7 @@ def point(draft: Draft, view: View, aperture: Aperture, wavelengths: np.ndarray)
     y, x = profile.centre(profiles[0])
     world = view.world(x, y)
     position = (None, None) if np.any(np.isnan(world)) else (float(world[0]), float(world[1]))
-    wcs = table.spectral_wcs(position[0], position[1], along[keep])
+    wcs = SpectralWcs(position[0], position[1], along[keep])
     return Geometry(np.stack(profiles), region, keep, along[keep], position, (limits[0], limits[1], left, right), aperture, wcs)
 
 

@@ -57,7 +57,7 @@ def source_location(model: Any, view: View, shape: tuple[int, int], dispaxis: in
         if x is None or y is None:
             log.warning("meta.dither has no pointing: the aperture is not moved to the source")
             return None
-        location = float(view.wcs.backward_transform(x, y, wavelength)[0])
+        location = float(backward(view)(x, y, wavelength)[0])
     else:
         log.warning("no source position is known for EXP_TYPE %s: the aperture is not moved to it", exp_type)
         return None
@@ -67,6 +67,12 @@ def source_location(model: Any, view: View, shape: tuple[int, int], dispaxis: in
         return None
     trace = slit_trace(view, shape, box, x, y) if exp_type in SLIT_FRAME_TYPES else sky_trace(view, shape, box, x, y)
     return int(np.round(along)), location, trace
+
+
+def backward(view: View) -> Any:
+    """World to pixels as MIRI's gwcs objects go."""
+    wcs: Any = view.wcs
+    return wcs.backward_transform
 
 
 def _grid(box: Box) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +106,7 @@ def sky_trace(view: View, shape: tuple[int, int], box: Box, ra: float, dec: floa
     wavelengths = view.world(*_grid(box))[2]
     n = int(box[1][1] - box[1][0])
     span = np.linspace(np.nanmin(wavelengths), np.nanmax(wavelengths), n)
-    across, along = view.wcs.backward_transform(np.full(n, ra), np.full(n, dec), span)
+    across, along = backward(view)(np.full(n, ra), np.full(n, dec), span)
     return _on_elements(along, across, shape[0], box[1])
 
 
@@ -123,7 +129,8 @@ def middle_trace(model: Any, view: View, shape: tuple[int, int], box: Box, along
 
 def nod_location(model: Any, view: View, wavelength: float) -> float:
     """Position across dispersion of the other nod of a pair, pixels (NaN: unknown)."""
-    wcs, exp_type = view.wcs, model.meta.exposure.type
+    wcs: Any = view.wcs
+    exp_type = model.meta.exposure.type
     if exp_type.startswith("NRS"):
         return float(view.from_slit(model.source_xpos, -model.source_ypos, view.slit_unit(wavelength))[1])
     if exp_type != "MIR_LRS-FIXEDSLIT" or "v2v3" not in wcs.available_frames:
@@ -134,5 +141,5 @@ def nod_location(model: Any, view: View, wavelength: float) -> float:
     x, y = (dither.x_offset, -dither.y_offset) if horizontal else (-dither.x_offset, dither.y_offset)
     v2, v3 = IdealToV2V3(info.v3yangle, info.v2_ref, info.v3_ref, info.vparity)(x, y)
     ra, dec, _ = wcs.get_transform("v2v3", "world")(v2, v3, 0.0)
-    place = wcs.backward_transform(ra, dec, wavelength)
+    place = backward(view)(ra, dec, wavelength)
     return float(place[1] if horizontal else place[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from jwst_dask.core.memo import memo
 from jwst_dask.core.step import Skip, State
 from jwst_dask.kernels.extract import MEDIAN, NO_FIT, NPIXELS, POLYNOMIAL
 from jwst_dask.steps.stage2.extract_1d import apcorr as correction
-from jwst_dask.steps.stage2.extract_1d import table
+from jwst_dask.steps.stage2.extract_1d import slit, table
 from jwst_dask.steps.stage2.extract_1d.geometry import Geometry, aim, first_block, identity
 from jwst_dask.steps.stage2.extract_1d.sums import Extractor
 from jwst_dask.steps.stage2.extract_1d.target import Target, describe, is_tso
@@ -41,17 +41,37 @@ def prepare(step: Extract1dStep, draft: Draft, refs: References) -> State | Skip
     geometry = aim(step, draft, target)
     if isinstance(geometry, Skip):
         return geometry
-    tso = is_tso(model)
-    numbers, times, known = table.integration_times(model, draft.nints, tso and draft.is_cube)
     attributes = table.spectrum_attributes(
         model, target.slit, target.source_type, target.order, target.dispaxis, geometry.limits, geometry.position
     )
+    if draft.wcs is not None:
+        return _slit(step, draft, target, geometry, attributes)
+    tso = is_tso(model)
+    numbers, times, known = table.integration_times(model, draft.nints, tso and draft.is_cube)
     draft.spectra = table.template(model, geometry.wavelength, attributes, geometry.wcs, cube=draft.is_cube, photom=target.photom,
                                    tso=tso, times=known)  # fmt: skip
     state = assemble(step, draft, target, geometry)
     state |= {"numbers": numbers, "times": times, "segment": int(model.meta.exposure.segment_number or 1)}
     state |= aperture_correction(step, draft, target, geometry, state)
     keep_extras(step, draft, target, geometry)
+    return state
+
+
+def _slit(step: Extract1dStep, draft: Draft, target: Target, geometry: Geometry, attributes: dict[str, Any]) -> State:
+    """The same for one slit among many, whose pixels are at hand: figures of quality and side products too."""
+    from jwst_dask.steps.stage2.extract_1d.step import spectra
+
+    draft.spectra = slit.slit_spectra(draft, geometry, attributes, target.photom)
+    state = assemble(step, draft, target, geometry) | {"cube": False, "save_scene": False, "save_residual": False}
+    state |= aperture_correction(step, draft, target, geometry, state)
+    block = first_block(draft)
+    if block is not None:
+        draft.quality.update(slit.figures(spectra(block, state)))
+        images = {"save_scene": step.save_scene_model, "save_residual": step.save_residual_image}
+        if any(images.values()):
+            slit.keep_images(draft, target, state | images, block)
+    if step.save_profile:
+        slit.keep_image(draft, target, "profile", geometry.profiles.sum(axis=0))
     return state
 
 

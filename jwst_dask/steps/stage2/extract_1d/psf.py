@@ -13,6 +13,7 @@ import numpy as np
 
 from jwst_dask.core.errors import ReferenceError_
 from jwst_dask.core.memo import memo
+from jwst_dask.kernels.extract_psf import psf_misfit
 from jwst_dask.refs.load import token
 from jwst_dask.steps.stage2.extract_1d import location as place
 from jwst_dask.steps.stage2.extract_1d.reference import Aperture
@@ -21,7 +22,6 @@ from jwst_dask.steps.stage2.extract_1d.view import View
 log = logging.getLogger(__name__)
 
 TWO_NODS = ("ALONG-SLIT-NOD", "2-POINT-NOD")
-MAX_CONDITION = 1e10
 
 
 @dataclass(frozen=True)
@@ -161,35 +161,18 @@ def optimise(placement: Placement, image: np.ndarray, variance: np.ndarray) -> t
     from scipy.optimize import minimize
 
     y0, y1, x0, x1 = placement.window
-    cut, weight = image[y0:y1, x0:x1], variance[y0:y1, x0:x1]
+    turned = not placement.horizontal
+    planes = [np.asarray(a, dtype=np.float64) for a in (placement.spectral, placement.spatial, image[y0:y1, x0:x1], variance[y0:y1, x0:x1])]
+    spectral, spatial, cut, weight = (np.ascontiguousarray(a if turned else a.T) for a in planes)
+    data, subpix = np.ascontiguousarray(placement.psf.data), placement.psf.subpix
 
     def misfit(values: np.ndarray) -> float:
-        profiles = placement.profiles(values[0], values[1] if len(values) > 1 else None)
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            return float(np.nansum((fitted_scene(cut, weight, profiles, placement.horizontal) - cut) ** 2 / weight))
+        nod = values[1] * subpix if len(values) > 1 else np.nan
+        return float(psf_misfit(data, turned, spectral, spatial, values[0] * subpix, nod, cut, weight))
 
     start = [0.0] if placement.nod is None else [0.0, placement.nod]
     best = minimize(misfit, start, method="Nelder-Mead").x
     return float(best[0]), float(best[1]) if len(best) > 1 else None
-
-
-def fitted_scene(image: np.ndarray, variance: np.ndarray, profiles: list[np.ndarray], horizontal: bool) -> np.ndarray:
-    """Least-squares scene (float64[y, x]): a constant and the profiles, fitted to every dispersion element of one image.
-
-    Only pixels within a profile with finite data and variance are fitted; elements that cannot be solved are zero.
-    """
-    planes = [np.ones(image.shape), *profiles]
-    design = np.stack([p.T if horizontal else p for p in planes], axis=-1)
-    data, noise = (image.T, variance.T) if horizontal else (image, variance)
-    used = (design[..., 1:] != 0).any(axis=-1) & np.isfinite(data) & np.isfinite(noise)
-    masked = design * used[..., None]
-    normal = np.swapaxes(masked, 1, 2) @ masked
-    vector = np.swapaxes(masked, 1, 2) @ np.where(used, data, 0.0)[..., None]
-    fine = np.linalg.cond(normal) < MAX_CONDITION
-    coefficients = np.zeros(vector.shape)
-    coefficients[fine] = np.linalg.inv(normal[fine]) @ vector[fine]
-    scene = (design @ coefficients)[..., 0]
-    return scene.T if horizontal else scene
 
 
 def full_profiles(placement: Placement, shape: tuple[int, int], shift: float = 0.0, nod: float | None = None) -> list[np.ndarray]:

@@ -100,28 +100,33 @@ class Extract1dStep(BlockStep):
 
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
         """Add ``tables["EXTRACT1D"]``; and ``arrays["scene_model"]``, ``arrays["residual"]`` (float32[integration, y, x]) if wanted."""
-        from jwst_dask.kernels.extract_profile import COLUMNS, spectral_columns
-        from jwst_dask.steps.stage2.extract_1d.sums import Extractor
-        from jwst_dask.steps.stage2.extract_1d.table import TIMES, fill_rows, row_dtype
-
-        wavelength, keep, factor, sizes, factors = (np.array(state[name]) for name in ("wavelength", "keep", "factor", "sizes", "factors"))
-        cube, n = bool(state["cube"]), len(block.arrays["sci"])
-        extractor = Extractor(state)
-        table = np.empty(n if cube else len(wavelength), dtype=row_dtype(len(wavelength), cube))
-        values = np.empty((min(n, SLAB), len(COLUMNS), len(wavelength)))
-        extractor.make_images(block)
-        for lo in range(0, n, SLAB):
-            hi = min(lo + SLAB, n)
-            sums = extractor.sums(block, lo, hi)
-            spectral_columns(
-                sums, keep, wavelength, bool(state["surface"]), float(state["flux_scale"]), float(state["variance_scale"]),
-                float(state["area"]), factor, sizes, factors, values[: hi - lo],
-            )  # fmt: skip
-            fill_rows(values[: hi - lo], table[lo:hi] if cube else table, cube)
-        if cube:
-            rows = slice(block.start - block.halo[0], block.start - block.halo[0] + n)
-            table["INT_NUM"], table["SEGMENT"], table["N_ALONGDISP"] = state["numbers"][rows], int(state["segment"]), len(wavelength)
-            for c, name in enumerate(TIMES):
-                table[name] = state["times"][rows, c]
-        block.tables["EXTRACT1D"] = table
+        block.tables["EXTRACT1D"] = spectra(block, state)
         return block
+
+
+def spectra(block: Block, state: Mapping[str, Any]) -> np.ndarray:
+    """The spectra of a block (structured ndarray: a row per integration, or per wavelength for a single image); images as `run` says."""
+    from jwst_dask.kernels.extract_profile import COLUMNS, spectral_columns
+    from jwst_dask.steps.stage2.extract_1d.sums import Extractor
+    from jwst_dask.steps.stage2.extract_1d.table import TIMES, fill_rows, row_dtype
+
+    wavelength, keep, factor, sizes, factors = (np.array(state[name]) for name in ("wavelength", "keep", "factor", "sizes", "factors"))
+    cube, n = bool(state["cube"]), len(block.arrays["sci"])
+    extractor = Extractor(state)
+    table = np.empty(n if cube else len(wavelength), dtype=row_dtype(len(wavelength), cube))
+    values = np.empty((min(n, SLAB), len(COLUMNS), len(wavelength)))
+    extractor.make_images(block)
+    for lo in range(0, n, SLAB):
+        hi = min(lo + SLAB, n)
+        sums = extractor.sums(block, lo, hi)
+        spectral_columns(
+            sums, keep, wavelength, bool(state["surface"]), float(state["flux_scale"]), float(state["variance_scale"]),
+            float(state["area"]), factor, sizes, factors, values[: hi - lo],
+        )  # fmt: skip
+        fill_rows(values[: hi - lo], table[lo:hi] if cube else table, cube)
+    if cube:
+        rows = slice(block.start - block.halo[0], block.start - block.halo[0] + n)
+        table["INT_NUM"], table["SEGMENT"], table["N_ALONGDISP"] = state["numbers"][rows], int(state["segment"]), len(wavelength)
+        for c, name in enumerate(TIMES):
+            table[name] = state["times"][rows, c]
+    return table

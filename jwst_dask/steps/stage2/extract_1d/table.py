@@ -6,13 +6,16 @@ Reference types: TSOMultiSpecModel and MultiSpecModel of stdatamodels.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jwst_dask.core.errors import InputError
 from jwst_dask.core.memo import memo
 from jwst_dask.kernels.extract_profile import COLUMNS
+
+if TYPE_CHECKING:
+    from jwst_dask.wcs.spectral import SpectralWcs
 
 log = logging.getLogger(__name__)
 
@@ -67,29 +70,6 @@ def integration_times(model: Any, nints: int, tso: bool) -> tuple[np.ndarray, np
     return listed[rows].astype(np.int32), np.stack([np.asarray(table[name])[rows] for name in TIMES.values()], axis=1), True
 
 
-def spectral_wcs(ra: float | None, dec: float | None, wavelength: np.ndarray) -> Any:
-    """gwcs from element number to (ra, dec, wavelength); invertible where the wavelengths are monotonic."""
-    from astropy import coordinates, units
-    from astropy.modeling.models import Const1D, Mapping, Tabular1D
-    from gwcs import WCS
-    from gwcs import coordinate_frames as frames
-
-    element = np.arange(len(wavelength), dtype=float)
-    lookup = Tabular1D(points=element, lookup_table=wavelength, bounds_error=False, fill_value=None)
-    forward = Mapping((0, 0, 0)) | Const1D(ra) & Const1D(dec) & lookup
-    forward.name = "pixel_to_world"
-    steps = np.diff(wavelength)
-    if np.all(steps > 0) or np.all(steps < 0):
-        way = slice(None) if np.all(steps > 0) else slice(None, None, -1)
-        forward.inverse = Mapping((2,)) | Tabular1D(points=wavelength[way], lookup_table=element[way], bounds_error=False)
-    else:
-        log.warning("wavelengths are not monotonic: the WCS of the spectrum has no inverse")
-    pixel = frames.CoordinateFrame(naxes=1, axes_type=("SPATIAL",), axes_order=(0,), unit=(units.pix,), name="pixel_frame")
-    sky = frames.CelestialFrame(name="sky", axes_order=(0, 1), reference_frame=coordinates.ICRS())
-    spectral = frames.SpectralFrame(name="spectral", axes_order=(2,), unit=(units.micron,), axes_names=("wavelength",))
-    return WCS([(pixel, forward), (frames.CompositeFrame([sky, spectral], name="world"), None)])
-
-
 def column_units(photom: bool) -> dict[str, str]:
     """Unit of every spectral column that has one."""
     flux, variance, bright, bright_variance = ("Jy", "Jy^2", "MJy/sr", "MJy^2 / sr^2") if photom else ("DN/s", "DN^2 / s^2") * 2
@@ -100,7 +80,7 @@ def column_units(photom: bool) -> dict[str, str]:
     return units
 
 
-def template(model: Any, wavelength: np.ndarray, attributes: dict[str, Any], wcs: Any, *, cube: bool, photom: bool,
+def template(model: Any, wavelength: np.ndarray, attributes: dict[str, Any], wcs: SpectralWcs, *, cube: bool, photom: bool,
              tso: bool, times: bool) -> Any:  # fmt: skip
     """The spectral product of an exposure, with one row (cubes) or all wavelengths (images) of zeros.
 
@@ -111,7 +91,7 @@ def template(model: Any, wavelength: np.ndarray, attributes: dict[str, Any], wcs
     wavelength : float64[wavelength]
     attributes : dict
         Of the spectrum (aperture limits, position, names).
-    wcs : gwcs.WCS
+    wcs : SpectralWcs
     cube : bool
         TSOMultiSpecModel, else MultiSpecModel.
     photom : bool
@@ -132,11 +112,11 @@ def template(model: Any, wavelength: np.ndarray, attributes: dict[str, Any], wcs
     copy_metadata(product, model, only="PRIMARY")
     kind, n = datamodels.TSOSpecModel if cube else datamodels.SpecModel, len(wavelength)
     spectrum = blank(kind)
-    rows = memo(("table of spectra", kind, n, photom), lambda: _rows(kind, n, cube, photom))
+    rows = memo(("table of spectra", kind, n, photom), lambda: rows_of(kind, n, cube, photom))
     spectrum.instance["spec_table"] = rows.view()  # an object of its own for each product
     for name, value in attributes.items():
         setattr(spectrum, name, value)
-    spectrum.meta.wcs = wcs
+    spectrum.meta.wcs = wcs.gwcs()
     product.spec.append(spectrum)
     if times:
         product.spec[0].time_scale = "UTC"
@@ -145,7 +125,7 @@ def template(model: Any, wavelength: np.ndarray, attributes: dict[str, Any], wcs
     return product
 
 
-def _rows(kind: type[Any], n: int, cube: bool, photom: bool) -> Any:
+def rows_of(kind: type[Any], n: int, cube: bool, photom: bool) -> Any:
     """The table of a spectrum, of zeros, as its datamodel has it."""
     spectrum = kind(validate_on_assignment=False)
     spectrum.spec_table = np.zeros(1 if cube else n, dtype=row_dtype(n, cube))
