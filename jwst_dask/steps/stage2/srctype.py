@@ -141,13 +141,14 @@ class SourceTypeStep(MetaStep):
         return {}
 
     def _msa(self, draft: Draft) -> None:
-        """Slits of the MSA, each with a source of its own."""
+        """Slits of the MSA, each with a source of its own, whose type the user may choose where a step is made for each slit."""
         model = draft.model
-        for slit in getattr(model, "slits", None) or [model]:
+        many = getattr(model, "slits", None)
+        for slit in many or [model]:
             if slit.stellarity is None:
                 raise InputError(f"slit {slit.name} has no stellarity; srctype needs it for NRS_MSASPEC")
             kind = EXTENDED if 0 <= slit.stellarity <= STELLAR else POINT
-            slit.source_type = kind if self.source_type is None else self.source_type
+            slit.source_type = kind if many or self.source_type is None else self.source_type
         model.meta.target.source_type = None  # each slit has its own
 
     def _one_target(self, draft: Draft, exp_type: str) -> None:
