@@ -95,3 +95,22 @@ def remove_stripes(image: np.ndarray, mask: np.ndarray, axis: int, parts: int = 
             stripes_along_x(image, mask, start, start + size, line)
             out[:, start : start + size] -= line[:, None]
     return out
+
+
+@jit
+def median_in_time(cube, out):  # type: ignore[no-untyped-def]
+    """Median of each pixel's values that are not NaN (float32[integration, y, x] to float32[y, x]; NaN where there is none)."""
+    n, ny, nx = cube.shape
+    values, counts = np.empty((WIDE, n), np.float32), np.empty(WIDE, np.int64)
+    for y in range(ny):
+        for x0 in range(0, nx, WIDE):
+            wide = min(WIDE, nx - x0)
+            counts[:] = 0
+            for t in range(n):
+                for k in range(wide):
+                    value = cube[t, y, x0 + k]
+                    if not np.isnan(value):
+                        values[k, counts[k]] = value
+                        counts[k] += 1
+            for k in range(wide):
+                out[y, x0 + k] = _median32(values[k], counts[k]) if counts[k] else np.float32(np.nan)

@@ -28,7 +28,7 @@ SMOOTH_SIGMA, SMOOTH_REACH = 1.5, 12
 """Smoothing of the fit along the dispersion: standard deviation and largest distance, in pixels."""
 REJECT = np.float32(3)
 """Background values farther than so many robust deviations from the median of their line are replaced by it."""
-ILL = 1e4
+ILL = 1e3
 """Condition number from which rounding decides the answer of a system in single precision."""
 LINES = 256
 """Lines that are worked on together."""
@@ -60,7 +60,7 @@ def line_weights(mask: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
         weights = np.where(mask, 1 / density, np.float32(0))
     weights[~np.isfinite(weights)] = 0
-    return weights
+    return np.asarray(weights)
 
 
 @jit
@@ -106,7 +106,7 @@ def _tame(image, mask, weights, squares, products, tamed):  # type: ignore[no-un
 @lru_cache(maxsize=4)
 def _waves(nx: int, count: int) -> np.ndarray:
     """``exp(-2 pi i x k / nx)`` for k below `count` (complex128[x, k])."""
-    return np.exp(-2j * np.pi * ((np.arange(nx)[:, None] * np.arange(count)) % nx) / nx)
+    return np.asarray(np.exp(-2j * np.pi * ((np.arange(nx)[:, None] * np.arange(count)) % nx) / nx))
 
 
 def _dense_line(data: np.ndarray, weights: np.ndarray, at: np.ndarray, count: int, nx: int) -> np.ndarray:
@@ -310,7 +310,10 @@ def fit_window(image: np.ndarray, mask: np.ndarray, corners: tuple[float, ...]) 
     return np.asarray(np.fft.irfft(spectrum, ticks).reshape(ny, -1)[:, :nx])
 
 
-def _window_amplitudes(data: np.ndarray, weights: np.ndarray, at: np.ndarray, ticks: int, fitted: np.ndarray, lags: np.ndarray) -> np.ndarray:
+def _window_amplitudes(
+    data: np.ndarray, weights: np.ndarray, at: np.ndarray, ticks: int, fitted: np.ndarray, lags: np.ndarray
+) -> np.ndarray:
+    """Amplitudes of the fitted frequencies (complex[frequency]) from background pixels, their weights and clock ticks."""
     from scipy.linalg import lapack
 
     double, series = weights.astype(np.float64), np.zeros((2, ticks))

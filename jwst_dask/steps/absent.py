@@ -29,9 +29,6 @@ class Absent:
 TABLE: dict[str, Absent] = {
     "badpix_selfcal": Absent("badpix_selfcal", skip=True),
     "msa_flagging": Absent("msa_flagging", _MSA),
-    "clean_flicker_noise": Absent("clean_flicker_noise", ("NRS_MSASPEC", "NRS_IFU", "NRS_FIXEDSLIT", "NRS_BRIGHTOBJ"), skip=True),
-    "imprint_subtract": Absent("imprint", ("NRS_MSASPEC", "NRS_IFU"), members="imprint"),
-    "bkg_subtract": Absent("bkg_subtract", members="background"),
     "master_background_mos": Absent("master_background_mos", ("NRS_MSASPEC",)),
     "targ_centroid": Absent("targ_centroid", ("MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS"), skip=True),
     "straylight": Absent("straylight", _MRS),

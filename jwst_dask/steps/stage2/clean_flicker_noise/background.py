@@ -127,7 +127,7 @@ def smooth_background(image: np.ndarray, mask: np.ndarray, box: Sequence[int] | 
         When no box has enough background pixels.
     """
     from astropy.stats import SigmaClip
-    from photutils.background import Background2D, MedianBackground
+    from photutils.background import Background2D, MedianBackground  # type: ignore[import-untyped]
 
     size = tuple(box) if box is not None else tuple(max(d for d in range(1, LARGEST_BOX + 1) if n % d == 0) for n in image.shape)
     if any(n % d for n, d in zip(image.shape, size, strict=True)):

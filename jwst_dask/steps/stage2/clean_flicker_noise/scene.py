@@ -78,7 +78,7 @@ def plane_mask(image: np.ndarray, dq: np.ndarray | None, state: Mapping[str, Any
             mask[slice(*FIXED_SLIT_ROWS)] = False
     if n_sigma > 0:
         clip_to_background(image, mask, above=n_sigma, fit_histogram=fit_histogram)
-    return mask
+    return np.asarray(mask)
 
 
 def user_mask(path: str) -> np.ndarray:
