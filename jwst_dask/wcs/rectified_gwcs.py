@@ -141,14 +141,9 @@ def _form(wcs: Rectified, up: tuple[bool, ...]) -> _Form:
     text = written.text
     for name, value in _NUMBERS.items():  # (angles that survive the way to radians and back)
         text = text.replace(f" {_yaml(value)}\n", f" @{name}@\n")
-    sizes: dict[str, Any] = {
-        "rows": _ROWS,
-        "columns": _COLUMNS,
-        "knots": _COLUMNS + 2,
-        "top": f"{_ROWS - 0.5}",
-        "right": f"{_COLUMNS - 0.5}",
-    }
-    for name, size in sizes.items():
+    table = _ROWS if isinstance(model, RectifiedSlit) else _COLUMNS
+    text = text.replace(f"shape: [{table}]\n", "shape: [@table@]\n").replace(f"shape: [{_COLUMNS + 2}]\n", "shape: [@knots@]\n")
+    for name, size in {"rows": _ROWS, "columns": _COLUMNS, "top": _ROWS - 0.5, "right": _COLUMNS - 0.5}.items():
         text = re.sub(rf"(?<=[\[ ]){re.escape(str(size))}(?=[\],])", f"@{name}@", text)
     tables = _tables(model)
     roles = tuple(_role(block, dtype, tables) for block, dtype in zip(written.blocks, _dtypes(text), strict=True))
@@ -183,8 +178,10 @@ def _values(wcs: Rectified) -> dict[str, str]:
     values = {"rows": str(rows), "columns": str(columns), "top": _yaml(rows - 0.5), "right": _yaml(columns - 0.5)}
     for i in (0, 1):
         values |= {f"slope{i}": _yaml(wcs.line.slope[i]), f"intercept{i}": _yaml(wcs.line.intercept[i])}
-    if isinstance(wcs, RectifiedSlit):
-        values |= {"knots": str(len(wcs.columns)), "ra": _yaml(wcs.centre[0]), "dec": _yaml(wcs.centre[1])}
+    if isinstance(wcs, RectifiedLamp):
+        values["table"] = str(len(wcs.wavelengths))
+    else:
+        values |= {"table": str(len(wcs.ys)), "knots": str(len(wcs.columns)), "ra": _yaml(wcs.centre[0]), "dec": _yaml(wcs.centre[1])}
     return values
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,26 +84,31 @@ def output(slits: list[Footprint], sci: np.ndarray, area: float | None, wanted: 
 
 
 def _custom(slits: list[Footprint], area: float | None, wanted: Wanted) -> Output:
-    """The grid of a file (``output_wcs``)."""
+    """The grid of a file (``output_wcs``).
+
+    ``pixel_scale`` (arcsec) and ``pixel_area`` (square arcsec) of the file are taken in these units; the reference takes the area for
+    steradians, which scales fluxes by 1e-11.
+    """
     wcs, tree = read_wcs(wanted.output_wcs)
     if wcs.on_sky != slits[0].wcs.on_sky:
         raise ParameterError(f"resample_spec.output_wcs: {wanted.output_wcs} is {'not ' if slits[0].wcs.on_sky else ''}a WCS of the sky")
-    shape = wcs.shape if wanted.output_shape is None else (int(wanted.output_shape[1]), int(wanted.output_shape[0]))
-    pixel_area, scale = tree.get("pixel_area"), tree.get("pixel_scale")
-    heights = row_height(slits[0].wcs) if wcs.on_sky else math.nan, row_height(wcs) if wcs.on_sky else math.nan
-    if scale is not None and pixel_area is None and not math.isnan(heights[0]) and area is not None:
-        pixel_area = scale**2
-    if pixel_area is not None and area is not None and not math.isnan(heights[0]):
-        out_area: float | None = float(pixel_area)
+    if wanted.output_shape is not None:
+        wcs = replace(wcs, shape=(int(wanted.output_shape[1]), int(wanted.output_shape[0])))
+    height = row_height(slits[0].wcs) if wcs.on_sky else math.nan
+    if area is None or math.isnan(height):
+        out_area = None
+    elif "pixel_area" in tree:
+        out_area = tree["pixel_area"] / ARCSEC2
     else:
-        out_area = None if area is None or any(map(math.isnan, heights)) else heights[1] * area / heights[0]
-    ratio = 1.0 if out_area is None or area is None else area / out_area
+        out_area = area * tree.get("pixel_scale", row_height(wcs)) / height
+    ratio = 1.0 if area is None or out_area is None or math.isnan(out_area) else area / out_area
+    out_area = None if out_area is None or math.isnan(out_area) else out_area
     if isinstance(wcs, RectifiedSlit):
         centre = wcs.centre
         planes = [slit.plane(lambda ys, wave, w=slit.wcs: to_tangent(*w.slit_to_sky(0.0, ys, wave), *centre)) for slit in slits]
     else:
         planes = [slit.plane(lambda ys, wave, w=slit.wcs: w.slit_to_msa(np.zeros_like(ys), ys)) for slit in slits]
-    return Output(wcs, shape, ratio, out_area, planes)
+    return Output(wcs, wcs.shape, ratio, out_area, planes)
 
 
 def read_wcs(path: str) -> tuple[Rectified, dict[str, Any]]:

@@ -14,20 +14,12 @@ from jwst_dask.core.step import BlockStep, Skip, State, param
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
     from jwst_dask.refs.crds import References
-    from jwst_dask.steps.stage2.resample_spec.output import Output
 
 SLITS = ("NRS_FIXEDSLIT", "NRS_MSASPEC")
 LAMPS = ("NRS_AUTOWAVE", "NRS_LAMP")
 LAMP_MODES = ("msaspec", "fixedslit", "brightobj")
 OTHERS = ("MIR_LRS-FIXEDSLIT",)
 """Exposure types that the reference resamples and this version does not."""
-
-KEPT = (
-    "name", "xstart", "xsize", "ystart", "ysize", "slitlet_id", "shutter_id", "source_id", "source_name", "source_alias", "stellarity",
-    "source_type", "ta_xpos", "ta_ypos", "source_xpos", "source_ypos", "shutter_state", "quadrant", "source_ra", "source_dec",
-    "slit_xscale", "slit_yscale", "wavelength_corrected", "pathloss_correction_type", "barshadow_corrected",
-)  # fmt: skip
-"""Attributes that a resampled slit keeps: those with a keyword."""
 
 
 def is_line_lamp(meta: Mapping[str, Any]) -> bool:
@@ -92,6 +84,7 @@ class ResampleSpecStep(BlockStep):
         from jwst_dask.steps.stage2.resample_spec.combine import mark_bad
         from jwst_dask.steps.stage2.resample_spec.footprint import footprint
         from jwst_dask.steps.stage2.resample_spec.output import Wanted, output, pixel_map, window
+        from jwst_dask.steps.stage2.resample_spec.product import resampled
 
         self._check()
         model = draft.model
@@ -99,8 +92,6 @@ class ResampleSpecStep(BlockStep):
             return Skip("integrations are not resampled")
         if draft.wcs is None or draft.first is None:
             raise InputError(f"{draft.path} has no WCS of a slit; run assign_wcs and extract_2d before resample_spec")
-        if draft.wcs.on_sky and np.isnan(draft.wcs.box).any():
-            return Skip("the slit has no pixels")
         slit = footprint(draft.wcs)
         shape = draft.shape
         rows, columns = (slice(int(max(a[0, 0], 0)), int(a[-1, -1]) + 1) for a in (slit.y, slit.x))
@@ -121,7 +112,7 @@ class ResampleSpecStep(BlockStep):
         }
         state["scale"] = 1.0 / made.ratio if area and is_flux_density(model.meta.bunit_data) else 1.0
         state["level"] = _background(model)
-        self._describe(draft, made)
+        draft.model, draft.wcs = resampled(model, made, self), made.wcs
         return state
 
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
@@ -150,37 +141,6 @@ class ResampleSpecStep(BlockStep):
         if self.pixel_scale_ratio <= 0 or (self.pixel_scale is not None and self.pixel_scale <= 0):
             raise ParameterError("resample_spec.pixel_scale_ratio and pixel_scale must be positive")
 
-    def _describe(self, draft: Draft, made: Output) -> None:
-        """Metadata, attributes and static planes of the resampled slit."""
-        from jwst_dask.steps.stage2.resample_spec.output import ARCSEC2, sky_box
-
-        tree = draft.model.instance
-        for name in [name for name in tree if name != "meta" and name not in KEPT]:
-            del tree[name]
-        for name in ("data", "err", "wht", "var_poisson", "var_rnoise", "var_flat"):
-            tree[name] = np.zeros(made.shape, np.float32)
-        tree["con"] = np.zeros((1, *made.shape), np.int32)
-        if self.propagate_dq:
-            tree["dq"] = np.zeros(made.shape, np.uint32)
-        _, _, waves = made.wcs.to_slit(np.arange(made.shape[1]), np.zeros(made.shape[1]))
-        tree["wavelength"] = np.broadcast_to(waves.astype(np.float32), made.shape).copy()
-        meta = tree["meta"]
-        meta["resample"] = {"pointings": 1, "pixel_scale_ratio": float(made.ratio), "pixfrac": self.pixfrac, "kernel": self.kernel,
-                            "fillval": self.fillval, "weight_type": self.weight_type}  # fmt: skip
-        photometry, wcsinfo = meta.setdefault("photometry", {}), meta.setdefault("wcsinfo", {})
-        if made.area is None:
-            photometry.pop("pixelarea_steradians", None)
-            photometry.pop("pixelarea_arcsecsq", None)
-        else:
-            photometry |= {"pixelarea_steradians": made.area, "pixelarea_arcsecsq": made.area * ARCSEC2}
-        wcsinfo.pop("spectral_region", None)
-        if not made.wcs.on_sky:
-            wcsinfo.pop("s_region", None)
-        elif (region := sky_box(made.wcs, made.shape)) is not None:  # type: ignore[arg-type]
-            wcsinfo |= {"s_region": region, "spectral_region": [float(waves.min()), float(waves.max())]}
-        _exposure(meta)
-        draft.wcs = made.wcs
-
 
 def is_flux_density(unit: str | None) -> bool:
     """Whether values in this unit are fluxes, not surface brightnesses."""
@@ -208,20 +168,3 @@ def _background(model: Any) -> float:
     background = model.instance["meta"].get("background") or {}
     level = background.get("level")
     return 0.0 if level is None or background.get("subtracted") else float(level)
-
-
-def _exposure(meta: dict[str, Any]) -> None:
-    """Times and identity of the one exposure in the result."""
-    exposure, background, observation = (meta.setdefault(name, {}) for name in ("exposure", "background", "observation"))
-    seconds = float(exposure.get("exposure_time") or 0.0)
-    duration = float(exposure.get("duration") or 0.0)
-    exposure |= {"exposure_time": seconds, "effective_exposure_time": seconds, "duration": duration, "elapsed_exposure_time": duration}
-    for name in ("level", "subtracted"):
-        background.pop(name, None)
-    if not background:
-        del meta["background"]
-    parts = [observation.get(f"{name}") for name in ("program_number", "observation_number", "visit_number", "visit_group", "sequence_id",
-                                                     "activity_id", "exposure_number")]  # fmt: skip
-    if None not in parts:
-        program, number, visit, group, sequence, activity, exposure_number = parts
-        meta["group_id"] = f"jw{program}{number}{visit}_{group}{sequence}{activity}_{exposure_number}"
