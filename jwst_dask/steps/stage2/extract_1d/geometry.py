@@ -14,7 +14,7 @@ from jwst_dask.core.errors import ReferenceError_
 from jwst_dask.core.memo import memo
 from jwst_dask.core.step import Skip
 from jwst_dask.refs.load import token
-from jwst_dask.steps.stage2.extract_1d import location, profile, psf
+from jwst_dask.steps.stage2.extract_1d import location, options, profile, psf
 from jwst_dask.steps.stage2.extract_1d.reference import Aperture, find_aperture, read_reference, resolve
 from jwst_dask.steps.stage2.extract_1d.view import View, view_of
 from jwst_dask.wcs.spectral import SpectralWcs
@@ -47,6 +47,8 @@ class Geometry:
         Inclusive, from 0.
     aperture : Aperture
     wcs : SpectralWcs
+    source : float64[along] or None
+        Position of the source across dispersion, pixels.
     """
 
     profiles: np.ndarray
@@ -57,6 +59,7 @@ class Geometry:
     limits: tuple[float, float, int, int]
     aperture: Aperture
     wcs: SpectralWcs
+    source: np.ndarray | None = None
 
 
 def shape_of(draft: Draft) -> tuple[int, int]:
@@ -130,8 +133,10 @@ def point(draft: Draft, view: View, aperture: Aperture, wavelengths: np.ndarray)
             nominal = profile.centre(profile.box_profile(shape, aperture, wavelengths)[0], at, horizontal)[0]
             aperture.shift(where - nominal, trace=False)
             aperture.trace = trace
+    options.place(draft.model, view, aperture, wavelengths)
     if aperture.offset:
         aperture.shift(aperture.offset)
+    options.set_height(draft.model, aperture, wavelengths)
     if aperture.optimal:
         profiles, limits = psf_profiles(draft, view, aperture, wavelengths)
     else:
@@ -145,13 +150,17 @@ def point(draft: Draft, view: View, aperture: Aperture, wavelengths: np.ndarray)
     if not len(keep) or left is None or right is None:
         return Skip("the aperture has no pixel with a wavelength")
     region = np.zeros((0, *shape))
+    source = aperture.trace
     if aperture.subtract and aperture.background is not None:
+        if aperture.regions is not None and aperture.trace is None:
+            aperture.trace = profile.column_centres(profiles[0], horizontal)
         region = profile.box_profile(shape, aperture, wavelengths, background=True)[0][None]
     y, x = profile.centre(profiles[0])
     world = view.world(x, y)
     position = (None, None) if np.any(np.isnan(world)) else (float(world[0]), float(world[1]))
     wcs = SpectralWcs(position[0], position[1], along[keep])
-    return Geometry(np.stack(profiles), region, keep, along[keep], position, (limits[0], limits[1], left, right), aperture, wcs)
+    return Geometry(np.stack(profiles), region, keep, along[keep], position, (limits[0], limits[1], left, right), aperture, wcs,
+                    source)  # fmt: skip
 
 
 def psf_profiles(draft: Draft, view: View, aperture: Aperture, wavelengths: np.ndarray) -> tuple[list[np.ndarray], list[float]]:

@@ -12,8 +12,9 @@ from jwst_dask.core.memo import memo
 from jwst_dask.core.step import Skip, State
 from jwst_dask.kernels.extract import MEDIAN, NO_FIT, NPIXELS, POLYNOMIAL
 from jwst_dask.steps.stage2.extract_1d import apcorr as correction
-from jwst_dask.steps.stage2.extract_1d import slit, table
+from jwst_dask.steps.stage2.extract_1d import encircled, slit, table
 from jwst_dask.steps.stage2.extract_1d.geometry import Geometry, aim, first_block, identity
+from jwst_dask.steps.stage2.extract_1d.psf import read_psf
 from jwst_dask.steps.stage2.extract_1d.sums import Extractor
 from jwst_dask.steps.stage2.extract_1d.target import Target, describe, is_tso
 from jwst_dask.steps.stage2.extract_1d.view import view_of
@@ -107,16 +108,30 @@ def assemble(step: Extract1dStep, draft: Draft, target: Target, geometry: Geomet
 def aperture_correction(step: Extract1dStep, draft: Draft, target: Target, geometry: Geometry, state: State) -> State:
     """Aperture correction of point sources: tables, or one factor per wavelength where the first integration decides."""
     path = target.files[1]
-    if path == "N/A" or not target.point or target.extraction_type == "optimal":
+    if not target.point or not step.apply_apcorr or target.extraction_type == "optimal":
         if path != "N/A" and target.extraction_type == "optimal":
             log.warning("optimal extraction: no aperture correction")
+        return {}
+    if path == "N/A":
+        if step.apcorr_any_size and geometry.aperture.psf != "N/A" and not geometry.aperture.optimal:
+            return {"factor": encircled.psf_factors(read_psf(geometry.aperture.psf, getattr(draft.model, "name", None)), geometry)}
         return {}
     key = ("extract_1d apcorr", identity(path), target.slit, geometry.wavelength.tobytes(), geometry.position,
            draft.model.meta.instrument.filter, draft.model.meta.instrument.grating, draft.model.meta.subarray.name)  # fmt: skip
     make = partial(correction.correction_tables, draft.model, view_of(draft), path, target.slit, geometry.wavelength, geometry.position)
     tables = make() if draft.wcs is not None else memo(key, make)
+    sizes, factors = tables["sizes"], tables["factors"]
     if not tables["fixed"]:
-        return {"sizes": tables["sizes"], "factors": tables["factors"]}
+        sizes, factors = encircled.dense(sizes, factors) if step.apcorr_any_size else (sizes, factors)
+        return {"sizes": sizes, "factors": factors}
+    npixels = _npixels(draft, geometry, state)
+    if step.apcorr_any_size:
+        return {"factor": encircled.factors_for(sizes, factors, npixels[None])[0]}
+    return {"factor": correction.factors_at(sizes, factors, npixels)}
+
+
+def _npixels(draft: Draft, geometry: Geometry, state: State) -> np.ndarray:
+    """Number of pixels that count at each wavelength of the first integration, or of the aperture if it is not at hand."""
     first = first_block(draft)
     if first is None:
         npixels = geometry.profiles[0].sum(axis=0 if geometry.aperture.horizontal else 1)
@@ -124,7 +139,8 @@ def aperture_correction(step: Extract1dStep, draft: Draft, target: Target, geome
         extractor = Extractor(state | {"save_scene": False, "save_residual": False})
         extractor.make_images(first)
         npixels = extractor.sums(first, 0, 1)[0, NPIXELS]
-    return {"factor": correction.factors_at(tables["sizes"], tables["factors"], npixels[geometry.keep])}
+    kept: np.ndarray = npixels[geometry.keep]
+    return kept
 
 
 def keep_extras(step: Extract1dStep, draft: Draft, target: Target, geometry: Geometry) -> None:

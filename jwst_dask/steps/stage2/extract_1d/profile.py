@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from jwst_dask.steps.stage2.extract_1d.reference import Aperture, limits_in_pairs
@@ -36,7 +38,10 @@ def box_profile(
     weights = np.zeros(shape)
     low, high = (aperture.ystart, aperture.ystop) if horizontal else (aperture.xstart, aperture.xstop)
     coefficients = aperture.background if background else aperture.source
-    if coefficients is not None:
+    width: Any = aperture.width
+    if background and aperture.regions is not None:
+        bottom, top = _fill_regions(weights, across, aperture, horizontal)
+    elif coefficients is not None:
         limits_in_pairs(coefficients, "bkg_coeff" if background else "src_coeff")
         along = wavelengths if aperture.variable.startswith("wavelength") else np.broadcast_to(x if horizontal else y, shape)
         means: list[tuple[float, float]] = []
@@ -48,23 +53,37 @@ def box_profile(
         bottom, top = means[0]
         for mean_low, mean_high in means[1:]:
             bottom, top = (mean_low if mean_low < bottom else bottom), (mean_high if mean_high > top else top)
-    elif aperture.width is not None and aperture.trace is not None:
+    elif width is not None and aperture.trace is not None:
         trace = aperture.trace[None, :] if horizontal else aperture.trace[:, None]
-        lower = trace - (aperture.width - 1.0) / 2.0
-        upper = lower + aperture.width - 1
+        if isinstance(width, np.ndarray):
+            width = width[None, :] if horizontal else width[:, None]
+        lower = trace - (width - 1.0) / 2.0
+        upper = lower + width - 1
         _fill(weights, across, lower, upper)
         bottom, top = float(np.nanmean(lower)), float(np.nanmean(upper))
     else:
         bottom, top = low, high
-        if aperture.width is not None:
-            bottom = (low + high) / 2.0 - (aperture.width - 1.0) / 2.0
-            top = bottom + aperture.width - 1
+        if width is not None:
+            bottom = (low + high) / 2.0 - (width - 1.0) / 2.0
+            top = bottom + width - 1
         _fill(weights, across, bottom, top)
     start, stop = (aperture.xstart, aperture.xstop) if horizontal else (aperture.ystart, aperture.ystop)
     view = weights if horizontal else weights.T
     view[:, : int(np.ceil(start))] = 0
     view[:, int(np.floor(stop)) + 1 :] = 0
     return weights, bottom, top
+
+
+def _fill_regions(weights: np.ndarray, across: np.ndarray, aperture: Aperture, horizontal: bool) -> tuple[float, float]:
+    """Set weights between edges that follow the middle of the aperture; its outermost limits."""
+    regions = aperture.regions or ()
+    if aperture.trace is not None:
+        middle: Any = aperture.trace[None, :] if horizontal else aperture.trace[:, None]
+    else:
+        middle = (aperture.ystart + aperture.ystop) / 2.0 if horizontal else (aperture.xstart + aperture.xstop) / 2.0
+    for low, high in zip(regions[::2], regions[1::2], strict=True):
+        _fill(weights, across, middle + low + 0.5, middle + high - 0.5, partial=aperture.fit != "median")
+    return float(np.nanmean(middle + min(regions) + 0.5)), float(np.nanmean(middle + max(regions) - 0.5))
 
 
 def _polynomial(x: np.ndarray, coefficients: list[float]) -> np.ndarray:
@@ -108,3 +127,12 @@ def along_limits(weights: np.ndarray, horizontal: bool) -> tuple[int | None, int
     """First and last dispersion element with any weight."""
     used = np.flatnonzero(weights.sum(axis=0 if horizontal else 1) > 0)
     return (int(used[0]), int(used[-1])) if len(used) else (None, None)
+
+
+def column_centres(weights: np.ndarray, horizontal: bool) -> np.ndarray:
+    """Weighted mean position across dispersion of each dispersion element (float64[along]; NaN where there is no weight)."""
+    view = np.where(weights > 0, weights, 0.0)
+    view = view if horizontal else view.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: np.ndarray = (view * np.arange(len(view))[:, None]).sum(axis=0) / view.sum(axis=0)
+    return mean

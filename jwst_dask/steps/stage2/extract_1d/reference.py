@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jwst_dask.core.errors import ReferenceError_
+from jwst_dask.core.errors import ParameterError, ReferenceError_
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Aperture:
     ----------
     xstart, xstop, ystart, ystop : float
         Inclusive pixel limits, counted from 0.
-    width : float or None
+    width : float, float64[along] or None
         Extent across dispersion, pixels.
     source, background : list of list of float, or None
         Polynomial coefficients of alternating lower and upper limits.
@@ -48,6 +48,12 @@ class Aperture:
         Path of the PSF reference or ``N/A``.
     dispaxis : int
         1: dispersion along x; 2: along y.
+    centre : float or None
+        Where the user wants the aperture, pixels across dispersion in the middle of the spectrum.
+    height_scale, height_coeff : float or None, tuple or None
+        Height that varies with wavelength: in FWHM of the PSF, or a polynomial in pixels.
+    regions : tuple of float or None
+        Background regions that the user wants, relative to the middle of the aperture.
     trace : float64[along] or None
         Source position across dispersion.
     """
@@ -57,7 +63,7 @@ class Aperture:
     ystart: float
     ystop: float
     dispaxis: int
-    width: float | None = None
+    width: float | np.ndarray | None = None
     source: list[list[float]] | None = None
     background: list[list[float]] | None = None
     variable: str = "pixel"
@@ -71,6 +77,10 @@ class Aperture:
     locate: bool = False
     nod_pair: bool = False
     psf: str = "N/A"
+    centre: float | None = None
+    height_scale: float | None = None
+    height_coeff: tuple[float, ...] | None = None
+    regions: tuple[float, ...] | None = None
     trace: np.ndarray | None = None
 
     @property
@@ -88,6 +98,11 @@ class Aperture:
             self.xstart, self.xstop = self.xstart + offset, self.xstop + offset
         if trace and self.trace is not None:
             self.trace = self.trace + offset
+
+    @property
+    def varies(self) -> bool:
+        """Whether the height depends on wavelength."""
+        return self.height_scale is not None or self.height_coeff is not None
 
 
 def read_reference(path: str) -> dict[str, Any] | None:
@@ -147,9 +162,14 @@ def resolve(entry: Mapping[str, Any] | None, step: Any, shape: tuple[int, int], 
         ``box``, ``optimal`` or None (decided by the use of the source position).
     """
     ny, nx = shape
-    if entry is None:
+    if entry is None and not _wanted(step):
         return Aperture(0, nx - 1, 0, ny - 1, dispaxis)
-    background = copy.deepcopy(entry.get("bkg_coeff"))
+    entry = {**(entry or {}), **({"extract_width": step.extract_width} if step.extract_width is not None else {})}
+    source, background = (copy.deepcopy(entry.get(name)) for name in ("src_coeff", "bkg_coeff"))
+    if step.extract_width is not None or step.extract_center is not None or step.height_scale or step.height_coeff:
+        source = None
+    if step.bkg_regions is not None:
+        background = _checked_regions(step.bkg_regions)
     subtract = step.subtract_background if step.subtract_background is not None else background is not None
     fit, order = _background_fit(entry, step, subtract)
     if use_position is None:
@@ -159,13 +179,38 @@ def resolve(entry: Mapping[str, Any] | None, step: Any, shape: tuple[int, int], 
     kind = extraction_type if psf != "N/A" else "box"
     optimal = bool(use_position) if kind is None else kind == "optimal"
     smoothing = step.smoothing_length if step.smoothing_length is not None else entry.get("smoothing_length", 0)
-    return Aperture(
+    aperture = Aperture(
         entry.get("xstart", 0), entry.get("xstop", nx - 1), entry.get("ystart", 0), entry.get("ystop", ny - 1), dispaxis,
-        width=entry.get("extract_width"), source=copy.deepcopy(entry.get("src_coeff")), background=background,
+        width=entry.get("extract_width"), source=source, background=background,
         variable=str(entry.get("independent_var", "pixel")).lower(), smoothing=odd_length(smoothing), fit=fit, order=order,
-        subtract=bool(subtract), use_position=bool(use_position), offset=float(step.position_offset), optimal=optimal,
-        locate=step.optimize_psf_location, nod_pair=step.model_nod_pair, psf=psf,
+        subtract=bool(subtract), use_position=bool(use_position) and step.extract_center is None, offset=float(step.position_offset),
+        optimal=optimal, locate=step.optimize_psf_location, nod_pair=step.model_nod_pair, psf=psf, centre=step.extract_center,
+        height_scale=step.height_scale, height_coeff=step.height_coeff, regions=step.bkg_regions,
     )  # fmt: skip
+    _check_height(aperture)
+    return aperture
+
+
+def _wanted(step: Any) -> bool:
+    """Whether the user describes an aperture without an EXTRACT1D reference."""
+    names = ("extract_width", "extract_center", "height_scale", "height_coeff", "bkg_regions")
+    return any(getattr(step, name) is not None for name in names)
+
+
+def _checked_regions(regions: tuple[float, ...]) -> list[list[float]]:
+    """Background limits from pairs of edges."""
+    if not regions or len(regions) % 2 or any(low >= high for low, high in zip(regions[::2], regions[1::2], strict=True)):
+        raise ParameterError(f"extract_1d.bkg_regions: {regions} are not pairs of a lower and a higher edge")
+    return [[float(edge)] for edge in regions]
+
+
+def _check_height(aperture: Aperture) -> None:
+    if aperture.height_scale is not None and aperture.height_coeff is not None:
+        raise ParameterError("extract_1d: height_scale and height_coeff both say how high the aperture is; give one of them")
+    if aperture.height_scale is not None and aperture.psf == "N/A":
+        raise ReferenceError_("extract_1d.height_scale needs a psf reference, and there is none; set override_psf, or give height_coeff")
+    if aperture.centre is not None and aperture.width is None and not aperture.varies and not aperture.optimal:
+        raise ParameterError("extract_1d.extract_center: the reference gives no extract_width; set extract_1d.extract_width too")
 
 
 def _background_fit(entry: Mapping[str, Any], step: Any, subtract: bool) -> tuple[str | None, int]:

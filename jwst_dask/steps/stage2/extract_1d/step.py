@@ -54,6 +54,17 @@ class Extract1dStep(BlockStep):
     save_scene_model: bool = param(False, "Save the model of the flux (_scene_model)")
     save_residual_image: bool = param(False, "Save data minus model (_residual)")
 
+    extract_width: float | None = param(None, "Height of the aperture across dispersion, in place of the reference's", unit="pixel", low=0.1, kind="float")
+    extract_center: float | None = param(None, "Where the aperture is across dispersion (from 0, in the middle of the spectrum), in place of the "
+                                         "source's position", unit="pixel", kind="float")  # fmt: skip
+    height_scale: float | None = param(None, "Aperture as high as so many FWHM of the psf reference, which grows with wavelength", low=0.1, kind="float")
+    height_coeff: tuple[float, ...] | None = param(None, "Aperture height in pixels as a polynomial of the wavelength in micron, constant term first",
+                                                   kind="floats")  # fmt: skip
+    bkg_regions: tuple[float, ...] | None = param(None, "Background regions in place of the reference's: pairs of lower and upper edge relative to the "
+                                                  "middle of the aperture", unit="pixel", kind="floats")  # fmt: skip
+    apcorr_any_size: bool = param(False, "Aperture correction beyond the sizes of the apcorr reference, by encircled energy; without such a reference "
+                                  "from the psf reference")  # fmt: skip
+
     center_xy: tuple[float, ...] | None = param(None, "IFU: x and y of the extraction centre", unit="pixel", kind="floats")
     ifu_autocen: bool = param(False, "IFU: find the centre of a point source")
     bkg_sigma_clip: float = param(3.0, "IFU: background clipping threshold", unit="sigma")
