@@ -16,6 +16,7 @@ from jwst_dask.data.dq import PIXEL
 from jwst_dask.data.msa_edits import ROWS
 from jwst_dask.wcs.nirspec.box import edge_extent, narrowed
 from jwst_dask.wcs.references import identity
+from jwst_dask.wcs.slitwcs import to_world
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
@@ -34,8 +35,8 @@ EDGES = (-0.5, 0.5)
 class MSAFlagOpenStep(BlockStep):
     """Set MSA_FAILED_OPEN in ``dq`` wherever a failed-open shutter of the MSA is imaged at some wavelength.
 
-    A pixel is flagged if its centre is in the bounding box of the shutter's spectrum and in the image of the open area. Skipped
-    for other exposure types and without a reference. Reference type: msaoper (JSON).
+    A pixel is flagged if its centre is in the bounding box of the shutter's spectrum and its WCS gives a right ascension (lamps: an
+    x in the MSA plane). Skipped for other exposure types and without a reference. Reference type: msaoper (JSON).
 
     Raises
     ------
@@ -100,7 +101,7 @@ def failed_open(path: str) -> list[Any]:
 
 
 def flagged_pixels(optics: Optics, slits: list[Any], shape: tuple[int, int]) -> np.ndarray:
-    """Flat indices (int32) of the pixels of an exposure that slits light, whatever the wavelength.
+    """Flat indices (int32) of the pixels of an exposure that slits light.
 
     Parameters
     ----------
@@ -117,9 +118,7 @@ def flagged_pixels(optics: Optics, slits: list[Any], shape: tuple[int, int]) -> 
         if x1 < x0 or y1 < y0:
             continue
         y, x = np.mgrid[y0 : y1 + 1, x0 : x1 + 1].astype(float)
-        _, height, wavelength = view.to_slit(x, y)
-        # On the sky the place depends on the wavelength, so it must have one; a lamp's ends in the plane of the MSA.
-        mask[y0 : y1 + 1, x0 : x1 + 1] |= np.isfinite(wavelength if optics.on_sky else height)
+        mask[y0 : y1 + 1, x0 : x1 + 1] |= ~np.isnan(to_world(view, x, y)[0])
     return np.flatnonzero(mask).astype(np.int32)
 
 
