@@ -147,4 +147,5 @@ def test_missing_file_and_empty_tables(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         SourceTable.read(tmp_path / "none.yaml")
     (tmp_path / "e.yaml").write_text("")
+    assert SourceTable.of({7: {"background": "none"}}).for_slit(slit(7, "1"))["background"] == "none"
     assert len(SourceTable.read(tmp_path / "e.yaml")) == 0 and SourceTable.of({}).for_slit(slit(1, "1")) == {}

@@ -58,7 +58,7 @@ def extraction_steps(given: Mapping[str, Step] | None = None) -> dict[str, Step]
 def private(draft: Draft, block: Block) -> tuple[Draft, Block]:
     """A draft and block that steps may change without any effect on the slit they were taken from."""
     tree = {name: copy.deepcopy(value) if name == "meta" else value for name, value in draft.model.instance.items()}
-    mine = dataclasses.replace(draft, model=filled(type(draft.model), tree), spectra=None, extras={}, log=[], quality={})
+    mine = dataclasses.replace(draft, model=filled(type(draft.model), tree), spectra=None, extras={}, log=[], quality={}, shared={})
     return mine, Block(arrays={name: array.copy() for name, array in block.arrays.items()}, start=block.start)
 
 
@@ -67,7 +67,10 @@ def apply(draft: Draft, block: Block, step: Step, refs: Any) -> tuple[Block, App
     draft.first = lambda: block
     answer: State | Skip | None = step.applies(flat_meta(draft.model))
     if answer is None:
-        answer = step.prepare(draft, look_up(refs, step))
+        own = look_up(refs, step)
+        answer = step.prepare(draft, own)
+        if hasattr(own, "recorded"):
+            draft.shared.setdefault("recorded", {}).update(own.recorded())
     status = draft.model.meta.cal_step.instance
     if isinstance(answer, Skip):
         status[step.cal_step] = "SKIPPED"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+
+KEPT = ("pixel_scale_ratio", "pixfrac")
+"""What the spectra of background slits record of their rectification."""
 
 Spectrum = Mapping[str, Any]
 """A spectrum and what is said of it, plain enough for `numpy.savez`: ``table`` is a structured array with one row per wavelength."""
@@ -43,8 +47,8 @@ def background_spectrum(draft: Draft, block: Block, steps: Mapping[str, Step], r
     Returns
     -------
     dict or None
-        ``table`` (columns of an EXTRACT1D extension), ``exposure_time`` (s), and the attributes of the spectrum (name,
-        source, aperture). None when extract_1d skips the slit.
+        ``table`` (columns of an EXTRACT1D extension), ``exposure_time`` (s), ``records`` (JSON: statuses and references of the
+        steps), and the attributes of the spectrum (name, source, aperture). None when extract_1d skips the slit.
     """
     mine, block = private(draft, block)
     block, _ = forward(mine, block, calibration_steps(steps), refs)
@@ -53,7 +57,10 @@ def background_spectrum(draft: Draft, block: Block, steps: Mapping[str, Step], r
     table = block.tables.get("EXTRACT1D")
     if table is None or not len(table):
         return None
-    return {**_attributes(mine), "table": np.array(table), "exposure_time": float(mine.model.meta.exposure.exposure_time or 1.0)}
+    records = {"cal_step": dict(mine.model.meta.cal_step.instance), "ref_file": mine.shared.get("recorded", {}),
+               "resample": {name: value for name, value in mine.model.instance["meta"].get("resample", {}).items() if name in KEPT}}
+    return {**_attributes(mine), "table": np.array(table), "exposure_time": float(mine.model.meta.exposure.exposure_time or 1.0),
+            "records": json.dumps(records)}  # fmt: skip
 
 
 def _attributes(draft: Draft) -> dict[str, Any]:

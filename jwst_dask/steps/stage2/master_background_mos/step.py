@@ -5,6 +5,7 @@ Source document: JWST pipeline documents, "master_background_mos" (description, 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from jwst_dask.core.errors import InputError, ParameterError
-from jwst_dask.core.step import BlockStep, Skip, State, param
+from jwst_dask.core.step import BlockStep, Skip, State, Step, param
 from jwst_dask.data.dq import DO_NOT_USE
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ class MasterBackgroundMosStep(BlockStep):
         None, "Slits to make the background from: names, 'fixed' (open fixed slits), 'all' (default: slits without a source)", kind="strs"
     )
     background: str | None = param(None, "What is subtracted from this slit (default: the exposure's)", choices=("nod", "master", "none"))
+
+    @classmethod
+    def make(cls, **values: Any) -> Step:
+        """As for every step, but ``background="none"`` is a choice, not the absence of one."""
+        given = values.get("background")
+        if not isinstance(given, str) or given.strip().lower() != "none":
+            return super().make(**values)
+        made: Step = dataclasses.replace(super().make(**{**values, "background": None}), **{"background": "none"})
+        return made
 
     def applies(self, meta: Mapping[str, Any]) -> Skip | None:
         """MOS slits whose background was not subtracted before."""
