@@ -66,8 +66,8 @@ class MasterBackgroundMosStep(BlockStep):
         given = values.get("background")
         if not isinstance(given, str) or given.strip().lower() != "none":
             return super().make(**values)
-        made: Step = dataclasses.replace(super().make(**{**values, "background": None}), **{"background": "none"})
-        return made
+        made = super().make(**{**values, "background": None})
+        return dataclasses.replace(made, background="none")  # type: ignore[call-arg]
 
     def applies(self, meta: Mapping[str, Any]) -> Skip | None:
         """MOS slits whose background was not subtracted before."""
