@@ -239,3 +239,21 @@ def test_side_products_of_the_exposure(tmp_path: Path) -> None:
     combined = fits.getdata(tmp_path / "masterbg1d.fits", "COMBINE1D")
     np.testing.assert_allclose(combined["SURF_BRIGHT"], GOLDEN["default/SURF_BRIGHT"], rtol=1e-12)
     assert models["masterbg1d"].spec[0].source_type == "EXTENDED"
+
+
+def test_failed_open_shutters_are_background(tmp_path: Path) -> None:
+    import json
+
+    import slit_cases
+
+    from jwst_dask.data.msa import MSAMetafile
+
+    msa = MSAMetafile.read(slit_cases.metafile(tmp_path / "m_msa.fits"))
+    first = msa.shutters[0]
+    taken = [int(first[f"shutter_{name}"]) for name in ("quadrant", "row", "column")]
+    shutters = [(*taken, "open"), (4, 300, 86, "open"), (4, 301, 86, "closed"), (2, 7, 9, "open")]
+    (tmp_path / "msaoper.json").write_text(json.dumps({"msaoper": [
+        {"Q": q, "x": x, "y": y, "state": state, "TA state": state, "Internal state": state} for q, x, y, state in shutters]}))  # fmt: skip
+    made = mos.with_failed_open(msa, str(tmp_path / "msaoper.json"), without=[(2, 7, 9)])
+    new = [s for s in made.slitlets() if s.slitlet_id not in {s.slitlet_id for s in msa.slitlets()}]
+    assert {(s.quadrant, s.row, s.columns, s.background) for s in new} == {(4, 300, (86,), True)}
