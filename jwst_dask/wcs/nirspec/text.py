@@ -63,7 +63,7 @@ def _box(view: OpticsSlit) -> dict[str, float]:
 
 def _arrays(view: OpticsSlit) -> dict[str, np.ndarray]:
     cosine, height = view.edge_table()
-    arrays = {"cosine": cosine, "slit height": height}
+    arrays: dict[str, np.ndarray] = {"cosine": cosine, "slit height": height}
     if view.zero_point is not None:
         arrays |= {"before": view.zero_point[0].astype(np.float32), "after": view.zero_point[1].astype(np.float64)}
     return arrays
@@ -76,7 +76,7 @@ def _form(view: OpticsSlit) -> Form:
     from jwst_dask.wcs.nirspec.slits import EDGE_SAMPLES
 
     samples = np.linspace(3.0, 4.0, EDGE_SAMPLES)
-    arrays = {"cosine": samples, "slit height": samples + 2.0}
+    arrays: dict[str, np.ndarray] = {"cosine": samples, "slit height": samples + 2.0}
     zero_point = None
     if view.corrected:
         waves = np.linspace(7.0, 8.0, _LENGTH)

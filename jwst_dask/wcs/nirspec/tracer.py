@@ -26,6 +26,7 @@ from jwst_dask.wcs.sky import aberration_correction, v23_to_sky
 from jwst_dask.wcs.slitwcs import Pair, Triple
 
 if TYPE_CHECKING:
+    from jwst_dask.io.asdf_text import Fragment
     from jwst_dask.wcs.nirspec.zeropoint import Shift
 
 MICRONS_TO_METRES = 1e-6
@@ -212,7 +213,7 @@ class OpticsSlit:
             if "edge" in template.named_tables:
                 tables["edge"] = self._bound["wavelength"].all_tables[0] if "wavelength" in self._bound else self.edge_table()
             if self.zero_point is not None:
-                tables |= {"zero point": self.zero_point, "inverse zero point": self.zero_point[::-1]}  # type: ignore[dict-item]
+                tables |= {"zero point": self.zero_point, "inverse zero point": self.zero_point[::-1]}
             self._bound[name] = template.bind(self.numbers(), tables)
         return self._bound[name]
 
@@ -255,6 +256,12 @@ class OpticsSlit:
 
             self._gwcs = assembled(self)
         return self._gwcs
+
+    def fragment(self) -> Fragment:
+        """The text of `gwcs` for products, without making the object."""
+        from jwst_dask.wcs.nirspec.text import fragment
+
+        return fragment(self)
 
 
 def _to_quadrant(w: Writer, xs: int, ys: int, model: Any) -> list[int]:
