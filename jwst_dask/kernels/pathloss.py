@@ -10,7 +10,8 @@ import numpy as np
 from jwst_dask.kernels._jit import jit
 
 HALF = 0.5
-RINGS, SECTORS, SIDE = 128, 96, 121
+TINY = 1e-9
+RINGS, SECTORS, SIDE = 128, 96, 181
 """Samples of a profile: of equal light around its centre, and on a square grid beyond."""
 
 
@@ -106,7 +107,7 @@ def node_weights(column: np.ndarray, row: np.ndarray, weight: np.ndarray, shape:
 
 
 def sersic(half_light: float, index: float, ratio: float, axes: np.ndarray,
-           box: tuple[float, float, float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+           box: tuple[float, float, float, float]) -> tuple[np.ndarray, ...]:  # fmt: skip
     """Samples of an elliptical Sersic profile (a Gaussian for index 0.5) in the coordinates of a slit.
 
     The core is sampled in rings of equal light, the rest on a grid of `SIDE` by `SIDE` cells within a box, with a smooth
@@ -127,13 +128,13 @@ def sersic(half_light: float, index: float, ratio: float, axes: np.ndarray,
 
     Returns
     -------
-    x, y, weight : float64[sample]
-        Place from the centre of the source, and light, of 1 in all (less where the box cuts the source).
+    x, y, width, height, light : float64[sample]
+        Place from the centre of the source, size of the cell around it, and light, of 1 in all (less where the box cuts the source).
     """
     from scipy.special import gammainc, gammaincinv, gammaln
 
     if half_light <= 0:
-        return np.zeros(1), np.zeros(1), np.ones(1)
+        return np.zeros(1), np.zeros(1), np.full(1, TINY), np.full(1, TINY), np.ones(1)
     b = float(gammaincinv(2 * index, 0.5))
     reach = half_light * float(gammaincinv(2 * index, 0.9999) / b) ** index
     back = np.linalg.inv(axes)
@@ -160,4 +161,5 @@ def sersic(half_light: float, index: float, ratio: float, axes: np.ndarray,
     if (low == -size).all() and (high == size).all():
         weight /= weight.sum()
     x, y = np.concatenate([rings, grid], axis=1)
-    return x, y, weight
+    width, height = (np.concatenate([np.full(rings.shape[1], TINY), np.full(grid.shape[1], max(step, TINY))]) for step in steps)
+    return x, y, width, height, weight

@@ -4,8 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from jwst_dask.kernels.flat import BAD, MISSING, Flat, Table, combine, fore_optics, image_at, neutral, pixels, usable, with_table
+from jwst_dask.kernels.flat import (
+    BAD,
+    MISSING,
+    Flat,
+    Pixels,
+    Table,
+    averages,
+    combine,
+    fore_optics,
+    image_at,
+    neutral,
+    pixels,
+    shutter_factor,
+    usable,
+    with_table,
+)
 from jwst_dask.kernels.timecorr import throughput
 
 NAN = np.nan
@@ -130,3 +148,42 @@ def test_throughput_with_time() -> None:
     np.testing.assert_allclose(throughput(year, {"timecoeff_powerlaw": power}, 2), [0.9, 1], rtol=1e-6)
     both = throughput(year, {"timecoeff_linear": linear, "timecoeff_powerlaw": power}, 2)
     np.testing.assert_allclose(both, [0.81, 1], rtol=1e-6)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 12), st.sampled_from(["f4", "f8"]), st.data())
+def test_averages_are_those_of_numpy(n: int, kind: str, data: st.DataObject) -> None:
+    """Bit for bit what three calls of numpy.interp give, with steps, gaps and nodes met exactly."""
+    grid = np.cumsum(data.draw(arrays("f4", n, elements=st.floats(0.125, 2, width=32))))
+    values = st.one_of(st.floats(-2, 2, width=32), st.just(np.float32(np.inf)))
+    factor, err = (data.draw(arrays("f4", n, elements=values)) for _ in range(2))
+    places = st.one_of(st.just(0.0), st.just(np.nan), st.floats(0, 25, width=32), st.sampled_from([float(g) for g in grid]))
+    centre = data.draw(arrays(kind, (3, 5), elements=places))
+    width = data.draw(arrays(kind, (3, 5), elements=st.floats(0, 1, width=32)))
+    raw = np.where(data.draw(arrays("?", (3, 5))), 0, np.nan_to_num(centre)).astype(kind)
+    with np.errstate(all="ignore"):
+        got = averages(Table(grid, factor, err), Pixels(raw, centre, width))
+        want = np.zeros_like(centre)
+        for point, weight in zip((-np.sqrt(0.15), 0.0, np.sqrt(0.15)), np.array([5.0, 8.0, 5.0]) / 18, strict=True):
+            at = centre.astype("f8") + width.astype("f8") * point
+            want += weight * np.where(np.isnan(at), np.nan, np.interp(at, grid, factor, left=np.nan, right=np.nan))
+        error = np.interp(centre, grid, err, left=np.nan, right=np.nan)
+    want[raw <= 0] = 1
+    missing = np.isnan(want)
+    np.testing.assert_array_equal(got[0], np.where(missing, 1, want))
+    np.testing.assert_array_equal(got[2], missing)
+    used = ~missing & (raw > 0) & ~np.isnan(centre)
+    np.testing.assert_array_equal(got[1], np.where(used, error, 0))
+
+
+def test_fore_optics_of_a_shutter() -> None:
+    """The table times the shutter's flat, which is 1 outside its wavelengths; its error counts in quadrature."""
+    wave = np.array([[1.5, 2.5, 4.6, np.nan]], "f4")
+    where = Pixels(np.nan_to_num(wave), wave, np.zeros_like(wave))
+    with_shutter = shutter_factor(table(np.full(WAVE.shape, 3.0), 0.3), np.array([1, 4], "f4"), np.array([0.5, 0.8], "f4"))
+    got = fore_optics(with_shutter, where, np.full(wave.shape, 0.1))
+    want = 3 * np.array([0.55, 0.65, 1.0])
+    np.testing.assert_allclose(got.data[0, :3], want, rtol=1e-6)
+    np.testing.assert_allclose(got.err[0, :3], np.hypot(0.3, 0.1 * want), rtol=1e-6)
+    with pytest.raises(ValueError, match="rows"):
+        averages(Table(*np.zeros((3, 0), "f4")), where)

@@ -22,10 +22,13 @@ FINEST = 9
 
 
 class Samples(NamedTuple):
-    """Places from the centre of the source, in the unit of the slit (open size), and the light there, of 1 in all: float64[sample]."""
+    """Places from the centre of the source, and sizes of the cells around them, in the unit of the slit (its open size), and the
+    light there, of 1 in all: float64[sample]."""
 
     x: np.ndarray
     y: np.ndarray
+    width: np.ndarray
+    height: np.ndarray
     light: np.ndarray
 
 
@@ -108,7 +111,8 @@ def _from_image(path: str, axes: np.ndarray, step: float) -> Samples:
     at = np.stack([plane.ravel() for plane in np.meshgrid(columns, rows)])
     x, y = back @ (scale @ at)
     light = np.repeat(np.repeat(image, parts, axis=0), parts, axis=1).ravel() / parts**2
-    return Samples(x, y, light)
+    width, height = (np.full(x.shape, size) for size in np.abs(back @ scale).sum(axis=1) / parts)
+    return Samples(x, y, width, height, light)
 
 
 def _read_image(path: str) -> tuple[np.ndarray, np.ndarray]:

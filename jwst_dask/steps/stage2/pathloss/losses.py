@@ -24,10 +24,12 @@ class Curve(NamedTuple):
 
 
 class Maps(NamedTuple):
-    """The apertures of a slit by number of shutters (1 for a fixed slit), and which of them a height in the slit belongs to."""
+    """The apertures of a slit by number of shutters (1 for a fixed slit), which of them a height in the slit belongs to, and how far
+    heights in the slit and in a map may differ."""
 
     apertures: dict[int, Aperture]
     place: Callable[[np.ndarray], Place]
+    shift: int = 0
 
 
 def losses(draft: Draft, found: Sequence[Aperture], source: Source | None, any_slitlet: bool) -> tuple[Curve, Curve] | str:
@@ -56,7 +58,8 @@ def losses(draft: Draft, found: Sequence[Aperture], source: Source | None, any_s
     else:
         state = str(slit.get("shutter_state") or "")
         rule = by_position if any_slitlet else by_state
-        maps = Maps({number: a for a in reversed(found) if (number := a.shutters) is not None}, lambda heights: rule(state, heights))
+        by_number = {number: a for a in reversed(found) if (number := a.shutters) is not None}
+        maps = Maps(by_number, lambda heights: rule(state, heights), max(len(state), 1) if any_slitlet else 1)
         wanted = int(maps.place(np.asarray(y, float)).shutters)
         if wanted not in maps.apertures:
             return f"the pathloss reference has no aperture of {wanted} shutters"
@@ -68,7 +71,7 @@ def losses(draft: Draft, found: Sequence[Aperture], source: Source | None, any_s
 
 def _whole(heights: np.ndarray) -> Place:
     """A fixed slit: one map, one opening."""
-    return Place(np.ones(np.shape(heights), np.int64), np.asarray(heights), np.abs(heights) <= HALF)
+    return Place(np.ones(np.shape(heights), np.int64), np.asarray(heights), HALF - np.abs(heights))
 
 
 def _uniform(aperture: Aperture) -> Curve:
@@ -103,33 +106,37 @@ def _shaped(draft: Draft, maps: Maps, x: Any, y: Any, source: Source) -> Curve |
     x, y = float(x), float(y)
     if _point(maps, x, y) is None:
         return None
-    used = list(maps.apertures.values())
-    edges = [_extent(a, k) for k in (0, 1) for a in used]
-    (left, right), heights = edges[0], edges[len(used) :]
-    # in a slitlet heights count from another shutter than in its map, so that all of them may matter
-    reach = max(abs(edge) for low, high in heights for edge in (low, high)) + (
-        0 if maps.place is _whole else len(str(draft.model.instance.get("shutter_state")))
-    )
-    step = min(abs(axis.cdelt) for a in used for axis in a.axes[:2]) / 2
-    samples = source.samples(sky_axes(draft, x, y), (left - x, right - x, -reach - y, reach - y), step)
-    place = maps.place(y + samples.y)
-    across = x + samples.x
-    total, curve = 0.0, None
+    samples = source.samples(sky_axes(draft, x, y), _box(maps, x, y), _step(maps))
+    place, across = maps.place(y + samples.y), x + samples.x
+    curve: Any = 0.0
     for number, aperture in maps.apertures.items():
         here = place.shutters == number
         if not here.any():
             continue
-        axes = aperture.axes
-        weights = node_weights(axes[0].index(across[here]), axes[1].index(place.y[here]), samples.light[here], aperture.point.shape[1:])
-        part = np.tensordot(aperture.point.astype(np.float64), weights, 2)
-        curve = part if curve is None else curve + part
-    if curve is None:
-        return None
+        rows, columns = aperture.axes[1].index(place.y[here]), aperture.axes[0].index(across[here])
+        weights = node_weights(columns, rows, samples.light[here], (aperture.point.shape[1], aperture.point.shape[2]))
+        curve = curve + np.tensordot(aperture.point.astype(np.float64), weights, 2)
     if not source.total:
-        total = float(samples.light[place.open & (np.abs(across) <= HALF)].sum())
-        curve = curve / total if total > 0 else np.full_like(curve, np.nan)
+        # cells that an edge of the slit divides count in part
+        inside = np.clip((HALF - np.abs(across)) / samples.width + HALF, 0, 1) * np.clip(place.depth / samples.height + HALF, 0, 1)
+        share = float((samples.light * inside).sum())
+        if share <= 0:
+            return None
+        curve = curve / share
     wave = maps.apertures[int(maps.place(np.asarray(y)).shutters)].axes[2]
     return Curve(wave.microns(len(curve)), curve)
+
+
+def _box(maps: Maps, x: float, y: float) -> tuple[float, float, float, float]:
+    """Least and greatest x, then y, from a source, that light of it can be at and get through."""
+    edges = [[_extent(aperture, axis) for aperture in maps.apertures.values()] for axis in (0, 1)]
+    (left, right), (low, high) = ((min(a for a, _ in of), max(b for _, b in of)) for of in edges)
+    return left - x, right - x, low - maps.shift - y, high + maps.shift - y
+
+
+def _step(maps: Maps) -> float:
+    """Half of the step of the finest map."""
+    return min(abs(axis.cdelt) for aperture in maps.apertures.values() for axis in aperture.axes[:2]) / 2
 
 
 def _extent(aperture: Aperture, axis: int) -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 The reference files know slitlets of one shutter and of three. In the map of three the middle shutter stands for any with
 an open neighbour on either side, the lower and upper one for the ends of a slitlet. ``shutter_state`` has a character for each
-shutter from the lowest: ``x`` for that with the source, ``1`` for other open ones, ``0`` for closed ones.
+shutter from the lowest: ``x`` for that with the source, ``1`` for other open ones, ``0`` for closed ones. As in the maps, shutters
+follow each other at distances of 1; the bars between them are taken as thin.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ HALF = 0.5
 class Place:
     """Places in the slitlet, in heights of a shutter from the centre of shutter ``x``, as places in the maps.
 
-    `shutters`: int[...], 1 or 3, which map; `y`: float64[...], place in it; `open`: bool[...], in an open shutter.
+    `shutters`: int[...], 1 or 3, which map; `y`: float64[...], place in it; `depth`: float64[...], how far the nearest closed
+    shutter is, negative over one.
     """
 
     shutters: np.ndarray
     y: np.ndarray
-    open: np.ndarray
+    depth: np.ndarray
 
 
 def fiducial(state: str) -> int:
@@ -55,7 +57,7 @@ def by_shutter(state: str, shutter: int) -> tuple[int, float]:
 def by_state(state: str, y: np.ndarray) -> Place:
     """The reference implementation's rule: the map for shutter ``x``, wherever the source is."""
     number, centre = by_shutter(state, fiducial(state))
-    return Place(np.full(np.shape(y), number), np.asarray(y + centre), np.abs(y - nearest_open(state, y)) <= HALF)
+    return Place(np.full(np.shape(y), number), np.asarray(y + centre), depth(state, y))
 
 
 def by_position(state: str, y: np.ndarray) -> Place:
@@ -69,7 +71,17 @@ def by_position(state: str, y: np.ndarray) -> Place:
     first = fiducial(state)
     maps = np.array([by_shutter(state, k) for k in range(len(state))])
     number, centre = maps[nearest + first].T
-    return Place(number.T.astype(np.int64), np.asarray(y - nearest + centre.T), np.abs(y - nearest) <= HALF)
+    return Place(number.T.astype(np.int64), np.asarray(y - nearest + centre.T), depth(state, y))
+
+
+def depth(state: str, y: np.ndarray) -> np.ndarray:
+    """How far places are from the edge of the open shutters that they are in or nearest to, negative outside: float64[...]."""
+    nearest = nearest_open(state, y)
+    shutters = nearest + fiducial(state)
+    closed_above, closed_below = (np.array([not is_open(state, k + side) for k in range(len(state))])[shutters] for side in (1, -1))
+    within = np.asarray(y - nearest)
+    above, below = np.where(closed_above, HALF - within, np.inf), np.where(closed_below, HALF + within, np.inf)
+    return np.asarray(np.minimum(above, below))
 
 
 def nearest_open(state: str, y: np.ndarray) -> np.ndarray:
