@@ -168,6 +168,7 @@ class OpticsSlit:
         self.optics, self.slit, self.origin, self.zero_point = optics, slit, origin, zero_point
         self._box = box
         self._bound: dict[str, Program] = {}
+        self._edge: Table | None = None
         self._gwcs: Any = None
 
     @property
@@ -201,9 +202,10 @@ class OpticsSlit:
 
     def edge_table(self) -> Table:
         """Direction cosine at the grating along the slit, and height in the slit (float64[1000] each)."""
-        height = np.linspace(self.slit.ymin, self.slit.ymax, EDGE_SAMPLES)
-        edge = self.optics.program("edge", self.slit.quadrant).bind(self.numbers())
-        return edge(0.0, height)[0], height
+        if self._edge is None:
+            height = np.linspace(self.slit.ymin, self.slit.ymax, EDGE_SAMPLES)
+            self._edge = self.optics.program("edge", self.slit.quadrant).bind(self.numbers())(0.0, height)[0], height
+        return self._edge
 
     def bound(self, name: str) -> Program:
         """A program of `Optics` with this slit's numbers in it."""
@@ -211,7 +213,7 @@ class OpticsSlit:
             template = self.optics.program(name, self.slit.quadrant)
             tables: dict[str, Table] = {}
             if "edge" in template.named_tables:
-                tables["edge"] = self._bound["wavelength"].all_tables[0] if "wavelength" in self._bound else self.edge_table()
+                tables["edge"] = self.edge_table()
             if self.zero_point is not None:
                 tables |= {"zero point": self.zero_point, "inverse zero point": self.zero_point[::-1]}
             self._bound[name] = template.bind(self.numbers(), tables)
