@@ -55,12 +55,14 @@ def spectra_model(model: Any, spectra: Sequence[Spectrum]) -> Any:
     from jwst_dask.steps.stage2.extract_1d.table import template
     from jwst_dask.wcs.spectral import SpectralWcs
 
+    records = json.loads(str(spectra[0].get("records", "{}")))
+    photom = records.get("cal_step", {}).get("photom", "COMPLETE") == "COMPLETE"
     product = None
     for spectrum in spectra:
         wavelength = np.asarray(spectrum["table"]["WAVELENGTH"])
         attributes = {name: value for name, value in spectrum.items() if name not in ("table", "exposure_time", "records")}
         wcs = SpectralWcs(attributes.get("slit_ra"), attributes.get("slit_dec"), wavelength)
-        one = template(model, wavelength, attributes, wcs, cube=False, photom=True, tso=False, times=False)
+        one = template(model, wavelength, attributes, wcs, cube=False, photom=photom, tso=False, times=False)
         for name in spectrum["table"].dtype.names:
             one.spec[0].spec_table[name] = spectrum["table"][name]
         if product is None:
@@ -68,7 +70,7 @@ def spectra_model(model: Any, spectra: Sequence[Spectrum]) -> Any:
         else:
             product.spec.append(one.spec[0])
     assert product is not None
-    _note(product, json.loads(str(spectra[0].get("records", "{}"))))
+    _note(product, records)
     return product
 
 
