@@ -42,7 +42,7 @@ COLUMNS: dict[str, Column] = {
     "source_type": Column(str, "", "POINT or EXTENDED, as calibrated"),
     "shutters": Column(str, "", "shutters: 1 open, x open with the source"),
     "status": Column(str, "", "COMPLETE or FAILED"),
-    "coverage": Column(float, "", "share of the pixels of the 2-D spectrum that have data"),
+    "coverage": Column(float, "", "share of the pixels of the cut-out (or rectified) spectrum that have data"),
     "flagged": Column(float, "", "share of the pixels on the slit that are flagged DO_NOT_USE"),
     "wave_min": Column(float, "um", "shortest wavelength with flux"),
     "wave_max": Column(float, "um", "longest wavelength with flux"),
@@ -55,11 +55,19 @@ COLUMNS: dict[str, Column] = {
     "trace_fwhm": Column(float, "pix", "width of the trace, measured"),
     "source_xpos": Column(float, "", "position of the source across the slit, in shutters from its centre"),
     "source_ypos": Column(float, "", "position of the source along the slit, in shutters from its centre"),
+    "measured_ypos": Column(float, "", "the same along the slit, measured"),
+    "measured_ypos_err": Column(float, "", "its uncertainty"),
+    "position_flag": Column(int, "", "0 if the measured position was used, else why not"),
+    "slit_throughput": Column(float, "", "share of the light that passes the slit, median over wavelength"),
+    "extracted_fraction": Column(float, "", "share of the elements of the spectrum that have a flux"),
+    "npixels_median": Column(float, "pix", "pixels summed for an element of the spectrum, median"),
     "failed_step": Column(str, "", "step that failed"),
     "message": Column(str, "", "why it failed"),
     "seconds": Column(float, "s", "time spent on the slit"),
 }
-"""Columns that every table has, in order; figures that steps leave follow."""
+"""Columns of a table, in order, as far as there are values; other figures that steps leave follow."""
+SAME = {"snr_median": "sn", "wavelength_min": "wave_min", "wavelength_max": "wave_max", "background_median": "background"}
+"""Figures of extract_1d that the table has under another name."""
 
 
 def slit_quality(draft: Draft, block: Block, spectrum: np.ndarray | None) -> dict[str, Any]:
@@ -75,7 +83,8 @@ def slit_quality(draft: Draft, block: Block, spectrum: np.ndarray | None) -> dic
     Returns
     -------
     dict
-        Values by column, plain scalars; what cannot be told is not there. Figures that steps left in ``draft.quality`` win.
+        Values by column, plain scalars; what cannot be told is not there. Figures that are in ``draft.quality`` (of steps,
+        `cutout_quality`) win.
     """
     model = draft.model
     out: dict[str, Any] = {"slit": str(model.name), "status": "COMPLETE"}
@@ -85,22 +94,36 @@ def slit_quality(draft: Draft, block: Block, spectrum: np.ndarray | None) -> dic
             out[column] = COLUMNS[column].kind(value)
     if (unit := model.instance["meta"].get("bunit_data")) is not None:
         out["unit"] = str(unit)
-    out.update(_of_pixels(block, model.instance.get("wavelength")))
+    out.update(_of_pixels(draft, block))
     if spectrum is not None and len(spectrum):
         out.update(of_spectrum(spectrum))
     return {**out, **{name: _plain(value) for name, value in draft.quality.items()}}
 
 
-def _of_pixels(block: Block, wavelength: Any) -> dict[str, float]:
-    sci = block.arrays["sci"][0]
-    dq = block.arrays["dq"][0] if "dq" in block.arrays else None
-    good = np.isfinite(sci)
-    if dq is not None:
-        good &= (dq & DO_NOT_USE) == 0
+def cutout_quality(draft: Draft, block: Block) -> dict[str, float]:
+    """Coverage and flagged share of a slit's pixels; of the calibrated cut-out, as the rectified spectrum has no flags.
+
+    Pixels on the slit are those with a wavelength.
+    """
+    sci, wavelength = block.arrays["sci"][0], draft.model.instance.get("wavelength")
+    good = _good(block)
     on_slit = np.isfinite(wavelength) if wavelength is not None and np.shape(wavelength) == sci.shape else np.ones(sci.shape, bool)
-    out = {"coverage": float(good.mean()) if good.size else 0.0}
-    if on_slit.any() and dq is not None:
-        out["flagged"] = float(((dq & DO_NOT_USE) != 0)[on_slit].mean())
+    if not on_slit.any():
+        return {"coverage": 0.0}
+    out = {"coverage": float(good[on_slit].mean())}
+    if "dq" in block.arrays:
+        out["flagged"] = float(((block.arrays["dq"][0] & DO_NOT_USE) != 0)[on_slit].mean())
+    return out
+
+
+def _good(block: Block) -> np.ndarray:
+    good: np.ndarray = np.isfinite(block.arrays["sci"][0])
+    return good & ((block.arrays["dq"][0] & DO_NOT_USE) == 0) if "dq" in block.arrays else good
+
+
+def _of_pixels(draft: Draft, block: Block) -> dict[str, float]:
+    sci, good = block.arrays["sci"][0], _good(block)
+    out = cutout_quality(draft, block)
     if good.any():
         out["background"] = float(np.median(sci[good]))
         out.update(trace(np.where(good, sci, np.nan)))
@@ -164,7 +187,7 @@ def quality_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     from astropy.table import MaskedColumn, Table
 
     rows = sorted(rows, key=lambda row: _natural(str(row.get("slit", ""))))
-    extra = sorted({name for row in rows for name in row} - set(COLUMNS))
+    extra = sorted({name for row in rows for name in row if SAME.get(name) not in row} - set(COLUMNS))
     table = Table(masked=False)
     for name in (*COLUMNS, *extra):
         cells = [_plain(row.get(name)) for row in rows]

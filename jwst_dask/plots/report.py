@@ -100,7 +100,7 @@ def _head(folder: Path, found: list[RunRecord], made: list[ProductRecord]) -> tu
              f"observed {header['DATE-OBS']}" if header.get("DATE-OBS") else "", f"in {folder.resolve()}"]  # fmt: skip
     segments = [p for p in made if p.suffix in ("calints", "cal")]
     pairs = [("Products", f"{len(made)}, {page.size(sum(p.size for p in made))}")]
-    if segments:
+    if any(p.integrations for p in segments):
         pairs.append(("Integrations", f"{sum(p.integrations for p in segments)} in {len(segments)} segment{'s' if len(segments) > 1 else ''}"))
     if found:
         data = [run.data for run in found]

@@ -56,7 +56,7 @@ def _fewer(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 def _span(values: np.ndarray) -> tuple[float, float]:
     """Limits that leave outliers aside, apart from each other whatever the values are."""
-    low, high = style.span(values)
+    low, high = style.span(values, 2, 98)
     return (low, high) if high > low else (low - max(abs(low), 1.0), high + max(abs(high), 1.0))
 
 

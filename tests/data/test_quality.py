@@ -40,7 +40,7 @@ def test_figures_of_a_known_slit() -> None:
     spectrum["FLUX"], spectrum["FLUX_ERROR"] = np.repeat([50.0, 40, 30, 20, 10], 10), 2.0
     spectrum["FLUX"][0], spectrum["BACKGROUND"] = np.nan, 7.5
     row = slit_quality(*slit(sci, dq, wavelength), spectrum)
-    assert row["coverage"] == 0.5 and row["flagged"] == 0.5
+    assert row["coverage"] == 0.5 and row["flagged"] == 0.5  # of the pixels with a wavelength
     assert row["wave_min"] == 1.0 and row["wave_max"] == pytest.approx(spectrum["WAVELENGTH"][1])
     assert [row[f"sn_{i}"] for i in range(1, 6)] == [5, 10, 15, 20, 25] and row["sn"] == 15
     assert row["background"] == 7.5 and row["unit"] == "MJy" and row["shutters"] == "11x11"
@@ -72,11 +72,13 @@ def test_trace_of_noise_free_rows() -> None:
 def test_table_sorted_typed_and_read_again(tmp_path: Path) -> None:
     rows = [{"slit": "S200A1", "status": "COMPLETE", "sn": 3.5, "seconds": 0.25}, failed("10", "all\nNaN", "photom", source_id=7),
             {"slit": "9", "status": "COMPLETE", "sn": float("nan"), "zeta": 2, "alpha": True}]  # fmt: skip
+    rows[0] |= {"snr_median": 3.5, "npixels_median": 6.0}
     path = write_quality(rows, tmp_path / "a_quality.ecsv")
     table = read_quality(path)
     assert list(table["slit"]) == ["9", "10", "S200A1"] and list(table["status"]) == ["COMPLETE", "FAILED", "COMPLETE"]
     assert table["message"][1] == "all NaN" and table["failed_step"][1] == "photom" and table["source_id"][1] == 7
     assert bool(table["sn"].mask[0]) and table["sn"][2] == 3.5 and table["zeta"][0] == 2
+    assert table["npixels_median"][2] == 6 and "snr_median" not in table.colnames
     assert table.colnames[-2:] == ["alpha", "zeta"] and "trace" not in table.colnames
     assert table["seconds"].unit == "s" and table["sn"].description == COLUMNS["sn"].help
     assert not list(tmp_path.glob(".*.tmp"))
