@@ -43,5 +43,6 @@ class SlitSpec:
 
     @property
     def background(self) -> bool:
-        """Whether it has background shutters only."""
-        return "background" in str(getattr(self.slit, "source_name", "") or "").lower()
+        """Whether it has background shutters only, by the name of its source."""
+        name = str(getattr(self.slit, "source_name", "") or "").upper()
+        return "BKG" in name or "BACKGROUND" in name

@@ -147,6 +147,8 @@ def test_when_nothing_is_flagged(paths: dict[str, str], tmp_path: Path) -> None:
 
 def test_only_what_is_asked_for(paths: dict[str, str]) -> None:
     draft = assigned(cases.MOS, paths)
+    assert {spec.name for spec in draft.slits or () if spec.background} == {"4", "7"}
+    assert {spec.name for spec in draft.slits or () if spec.fixed} == {"S200A2"}
     names = [spec.name for spec in Extract2dStep.make(source_ids="1004", slit_names="S200A2 5 99").select(draft)]
     assert names == ["5", "S200A2", "6", "9"]
     assert any("slit 99" in line for line in draft.log)
@@ -167,7 +169,7 @@ def test_drafts_are_independent(paths: dict[str, str]) -> None:
     first.shared["more"] = 1
     assert (flat_meta(second.model), flat_meta(draft.model)) == before
     assert not second.model.data.any() and "more" not in draft.shared and "more" not in second.shared
-    assert first.model.wcs is None if hasattr(first.model, "wcs") else first.model.meta.wcs is None
+    assert first.model.meta.wcs is None and first.wcs is not second.wcs
 
 
 def test_a_slit_beside_the_subarray(paths: dict[str, str]) -> None:

@@ -96,7 +96,8 @@ def metafile(name: str | None, folders: Iterable[str]) -> MSAMetafile:
     InputError
         When there is none or it cannot be used.
     """
-    if not name or name.strip() in ("", "N/A"):
+    name = (name or "").strip()
+    if name in ("", "N/A"):
         raise InputError("MSAMETFL is not set; give the name of the MSA metafile of this exposure in its primary header")
     places = [name] if os.path.isabs(name) else list(dict.fromkeys(os.path.join(folder, name) for folder in folders))
     path = next((place for place in places if os.path.exists(place)), None)
