@@ -228,5 +228,5 @@ def _open_shutters(draft: Draft, refs: References) -> State:
     from jwst_dask.steps import step_class
 
     step = draft.steps.get("msa_flagging") or step_class("msa_flagging")()
-    found = step.prepare(draft, refs)
+    found = step.prepare(draft, refs.scoped(step.overrides, step.references) if hasattr(refs, "scoped") else refs)
     return {} if isinstance(found, Skip) else {"open": found["pixels"]}
