@@ -73,7 +73,7 @@ def shape_of(draft: Draft) -> tuple[int, int]:
 def wavelength_plane(model: Any, view: View, shape: tuple[int, int]) -> np.ndarray:
     """Wavelength of every pixel (float[y, x], micron): the model's plane, or from its WCS."""
     plane = getattr(model, "wavelength", None)
-    if plane is not None and np.size(plane) and not (np.nanmin(plane) == 0.0 and np.nanmax(plane) == 0.0):
+    if plane is not None and np.size(plane) and (np.isnan(plane).all() or np.any(plane)):  # (zeros: not set)
         return np.array(plane)
     y, x = np.indices(shape, dtype=np.float64)
     return np.asarray(view.world(x, y)[2])
@@ -134,6 +134,7 @@ def point(draft: Draft, view: View, aperture: Aperture, wavelengths: np.ndarray)
             aperture.shift(where - nominal, trace=False)
             aperture.trace = trace
     options.place(draft.model, view, aperture, wavelengths)
+    source = aperture.trace
     if aperture.offset:
         aperture.shift(aperture.offset)
     options.set_height(draft.model, aperture, wavelengths)
@@ -150,7 +151,6 @@ def point(draft: Draft, view: View, aperture: Aperture, wavelengths: np.ndarray)
     if not len(keep) or left is None or right is None:
         return Skip("the aperture has no pixel with a wavelength")
     region = np.zeros((0, *shape))
-    source = aperture.trace
     if aperture.subtract and aperture.background is not None:
         if aperture.regions is not None and aperture.trace is None:
             aperture.trace = profile.column_centres(profiles[0], horizontal)
