@@ -119,3 +119,10 @@ def test_slits_without_a_spectrum_are_skipped(folder):
 @pytest.mark.parametrize("exp_type", ["NRS_MSASPEC", "NRS_FIXEDSLIT", "NRS_LAMP", "NRS_AUTOWAVE", "NRS_AUTOFLAT"])
 def test_modes(exp_type):
     assert Extract1dStep.make().applies({"exposure.type": exp_type}) is None
+
+
+def test_metadata_of_the_product_is_that_of_the_primary_header(folder):
+    draft, _ = extract(folder, "mos", 0)
+    meta = draft.spectra.instance["meta"]
+    assert meta["exposure"]["type"] == "NRS_MSASPEC" and meta["instrument"]["detector"] == "NRS1" and meta["cal_step"]["photom"] == "COMPLETE"
+    assert not {"wcsinfo", "photometry", "bunit_data", "wcs"} & set(meta)  # those are the slit's, in extensions that spectra do not have

@@ -49,7 +49,7 @@ class SlitSpectra:
     Attributes
     ----------
     instance : dict
-        ``meta``: metadata of the exposure for the product (parts of it belong to ``draft.model``: not to be changed).
+        ``meta``: metadata for the primary header of the product.
     spec : list of SlitSpectrum
         One.
     """
@@ -62,12 +62,34 @@ def slit_spectra(draft: Draft, geometry: Geometry, attributes: Mapping[str, Any]
     """The spectrum of a slit before its rows are known."""
     from stdatamodels.jwst import datamodels
 
-    meta = {name: value for name, value in draft.model.instance["meta"].items() if name != "wcs"}
-    if "target" in meta:
-        meta["target"] = {name: value for name, value in meta["target"].items() if name != "source_type"}
+    meta: dict[str, Any] = {}
+    for path in memo(("primary keywords of spectra",), _primary):
+        value: Any = draft.model.instance["meta"]
+        for name in path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value is not None and not isinstance(value, (Mapping, list)):
+            node = meta
+            for name in path[:-1]:
+                node = node.setdefault(name, {})
+            node[path[-1]] = value
     table = memo(("table of a slit's spectrum", photom), lambda: rows_of(datamodels.SpecModel, 1, False, photom))
     tree = {name: value for name, value in attributes.items() if value is not None}
     return SlitSpectra({"meta": meta}, [SlitSpectrum({**tree, "meta": {"wcs": geometry.wcs}}, table)])
+
+
+def _primary() -> list[tuple[str, ...]]:
+    """Paths (below ``meta``) of the keywords that spectra have in their primary header."""
+    from stdatamodels.jwst import datamodels
+    from stdatamodels.schema import walk_schema
+
+    found: list[tuple[str, ...]] = []
+
+    def note(node: Mapping[str, Any], path: list[str], *_: Any) -> None:
+        if "fits_keyword" in node and node.get("fits_hdu", "PRIMARY") == "PRIMARY" and path[0] == "meta" and path[1] not in ("date", "model_type"):
+            found.append(tuple(path[1:]))
+
+    walk_schema(datamodels.MultiSpecModel().schema, note)
+    return found
 
 
 def figures(table: np.ndarray) -> dict[str, float]:
