@@ -42,17 +42,7 @@ def box_profile(
     if background and aperture.regions is not None:
         bottom, top = _fill_regions(weights, across, aperture, horizontal)
     elif coefficients is not None:
-        limits_in_pairs(coefficients, "bkg_coeff" if background else "src_coeff")
-        along = wavelengths if aperture.variable.startswith("wavelength") else np.broadcast_to(x if horizontal else y, shape)
-        means: list[tuple[float, float]] = []
-        for first, last in zip(coefficients[::2], coefficients[1::2], strict=True):
-            # polynomials count from the centre of a pixel, start and stop from its edge
-            lower, upper = _polynomial(along, first) + 0.5, _polynomial(along, last) - 0.5
-            _fill(weights, across, lower, upper, partial=not (background and aperture.fit == "median"))
-            means.append((float(np.nanmean(lower)), float(np.nanmean(upper))))
-        bottom, top = means[0]
-        for mean_low, mean_high in means[1:]:
-            bottom, top = (mean_low if mean_low < bottom else bottom), (mean_high if mean_high > top else top)
+        bottom, top = _fill_polynomials(weights, across, aperture, wavelengths, background)
     elif width is not None and aperture.trace is not None:
         trace = aperture.trace[None, :] if horizontal else aperture.trace[:, None]
         if isinstance(width, np.ndarray):
@@ -84,6 +74,24 @@ def _fill_regions(weights: np.ndarray, across: np.ndarray, aperture: Aperture, h
     for low, high in zip(regions[::2], regions[1::2], strict=True):
         _fill(weights, across, middle + low + 0.5, middle + high - 0.5, partial=aperture.fit != "median")
     return float(np.nanmean(middle + min(regions) + 0.5)), float(np.nanmean(middle + max(regions) - 0.5))
+
+
+def _fill_polynomials(weights: np.ndarray, across: np.ndarray, aperture: Aperture, wavelengths: np.ndarray, background: bool) -> tuple[float, float]:
+    """Set weights between polynomials; the outermost of their mean limits."""
+    coefficients = (aperture.background if background else aperture.source) or []
+    limits_in_pairs(coefficients, "bkg_coeff" if background else "src_coeff")
+    y, x = np.indices(weights.shape, sparse=True)
+    along = wavelengths if aperture.variable.startswith("wavelength") else np.broadcast_to(x if aperture.horizontal else y, weights.shape)
+    means: list[tuple[float, float]] = []
+    for first, last in zip(coefficients[::2], coefficients[1::2], strict=True):
+        # polynomials count from the centre of a pixel, start and stop from its edge
+        lower, upper = _polynomial(along, first) + 0.5, _polynomial(along, last) - 0.5
+        _fill(weights, across, lower, upper, partial=not (background and aperture.fit == "median"))
+        means.append((float(np.nanmean(lower)), float(np.nanmean(upper))))
+    bottom, top = means[0]
+    for mean_low, mean_high in means[1:]:
+        bottom, top = (mean_low if mean_low < bottom else bottom), (mean_high if mean_high > top else top)
+    return bottom, top
 
 
 def _polynomial(x: np.ndarray, coefficients: list[float]) -> np.ndarray:
