@@ -78,7 +78,7 @@ def _fill_regions(weights: np.ndarray, across: np.ndarray, aperture: Aperture, h
 
 def _fill_polynomials(weights: np.ndarray, across: np.ndarray, aperture: Aperture, wavelengths: np.ndarray, background: bool) -> tuple[float, float]:
     """Set weights between polynomials; the outermost of their mean limits."""
-    coefficients = (aperture.background if background else aperture.source) or []
+    coefficients: Any = aperture.background if background else aperture.source
     limits_in_pairs(coefficients, "bkg_coeff" if background else "src_coeff")
     y, x = np.indices(weights.shape, sparse=True)
     along = wavelengths if aperture.variable.startswith("wavelength") else np.broadcast_to(x if aperture.horizontal else y, weights.shape)
