@@ -38,34 +38,53 @@ def _smooth(values):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _columns(sci, err, good, u):  # type: ignore[no-untyped-def]
-    """Flux, background and variance of each column (NaN where there is nothing); the last two per pixel."""
+def _pixel(distance, width):  # type: ignore[no-untyped-def]
+    """Mean over a pixel of a Gaussian of height 1."""
+    scale = ROOT2 * width
+    return 0.5 * math.sqrt(math.pi) * scale * (math.erf((distance + 0.5) / scale) - math.erf((distance - 0.5) / scale))
+
+
+@jit
+def _trimmed(values):  # type: ignore[no-untyped-def]
+    """Mean without the largest value, which may be a cosmic ray."""
+    return (values.sum() - values.max()) / (values.size - 1) if values.size > 1 else np.nan
+
+
+@jit
+def _columns(sci, err, good, u, centre, width):  # type: ignore[no-untyped-def]
+    """Flux, background and variance of each column (NaN where there is nothing), and whether enough pixels agree on its flux."""
     ny, nx = sci.shape
-    flux, back, variance = np.full(nx, np.nan), np.full(nx, np.nan), np.full(nx, np.nan)
+    flux, back, variance, sure = np.full(nx, np.nan), np.full(nx, np.nan), np.full(nx, np.nan), np.zeros(nx, np.bool_)
     inside, outside, spread = np.empty(ny), np.empty(ny), np.empty(ny)
     for x in range(nx):
         n_in, n_out, n = 0, 0, 0
         for y in range(ny):
-            if good[y, x]:
-                spread[n] = np.float64(err[y, x]) ** 2
-                n += 1
-                if abs(u[y, x]) < INNER:
-                    inside[n_in] = sci[y, x]
-                    n_in += 1
-                else:
-                    outside[n_out] = sci[y, x]
-                    n_out += 1
-        if n:
-            variance[x] = np.median(spread[:n])
+            if not good[y, x]:
+                continue
+            spread[n] = np.float64(err[y, x]) ** 2
+            n += 1
+            if abs(u[y, x] - centre) > INNER:
+                outside[n_out] = sci[y, x]
+                n_out += 1
         if n_out:
             back[x] = np.median(outside[:n_out])
+        base = back[x] if n_out else 0.0
+        for y in range(ny):
+            if good[y, x] and abs(u[y, x] - centre) <= INNER:
+                shape = _pixel(u[y, x] - centre, width) if width > 0 else 1.0
+                if shape > 0.25:
+                    inside[n_in] = (sci[y, x] - base) / shape
+                    n_in += 1
+        if n:
+            variance[x] = np.median(spread[:n])
         if n_in:
-            flux[x] = inside[:n_in].mean()
-    return flux, back, variance
+            flux[x] = np.median(inside[:n_in]) if width > 0 else _trimmed(inside[:n_in])
+        sure[x] = n_in >= 3
+    return flux, back, variance, sure
 
 
 @jit
-def brightness(sci, err, good, u):  # type: ignore[no-untyped-def]
+def brightness(sci, err, good, u, centre, width):  # type: ignore[no-untyped-def]
     """How bright a trace is in each column, for weights, and the background.
 
     Parameters
@@ -73,6 +92,8 @@ def brightness(sci, err, good, u):  # type: ignore[no-untyped-def]
     sci, err : float32[y, x]
     good : bool[y, x]
     u : float64[y, x]
+    centre, width : float
+        Of the trace; a width of 0 if it is not known yet.
 
     Returns
     -------
@@ -80,14 +101,12 @@ def brightness(sci, err, good, u):  # type: ignore[no-untyped-def]
         Flux is smoothed along the dispersion, except for columns that stand out of their neighbours (emission lines), and not
         negative; the background is smoothed; both are 0 and the variance infinite in columns without pixels.
     """
-    flux, back, variance = _columns(sci, err, good, u)
-    back = _smooth(back)
-    flux = flux - np.where(np.isnan(back), 0.0, back)
-    broad = _smooth(flux)
+    flux, back, variance, sure = _columns(sci, err, good, u, centre, width)
+    broad, back = _smooth(flux), _smooth(back)
     for x in range(flux.size):
         if np.isnan(flux[x]) or np.isnan(variance[x]):
             broad[x], variance[x] = 0.0, np.inf
-        elif flux[x] - broad[x] > CLIP * math.sqrt(variance[x] / INNER):
+        elif sure[x] and flux[x] - broad[x] > CLIP * math.sqrt(variance[x]):
             broad[x] = flux[x]
         broad[x] = max(broad[x], 0.0)
         if np.isnan(back[x]):
@@ -176,13 +195,6 @@ def _collapse(sci, err, u, flux, back, variance, ys, xs, usual):  # type: ignore
 
 
 @jit
-def _pixel(distance, width):  # type: ignore[no-untyped-def]
-    """Mean over a pixel of a Gaussian of height 1."""
-    scale = ROOT2 * width
-    return 0.5 * math.sqrt(math.pi) * scale * (math.erf((distance + 0.5) / scale) - math.erf((distance - 0.5) / scale))
-
-
-@jit
 def _chi2(p, where, value, sigma, loose):  # type: ignore[no-untyped-def]
     total = (p[3] / loose) ** 2
     for i in range(where.size):
@@ -225,11 +237,11 @@ def _start(where, value, sigma, limit):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _window(where, value, centre, height):  # type: ignore[no-untyped-def]
+def _window(where, value, sigma, centre):  # type: ignore[no-untyped-def]
     """Bins to fit: those of the trace, as far as there is nothing clearly negative (a nod's trace) between them and its centre."""
     low, high = centre - INNER, centre + INNER
     for i in range(where.size):
-        if value[i] < -FLOOR * height:
+        if value[i] < -3 * sigma[i]:
             if where[i] < centre:
                 low = max(low, where[i] + BIN)
             else:
@@ -301,7 +313,7 @@ def fit_trace(where, value, sigma, limit):  # type: ignore[no-untyped-def]
     # without a floor, the few brightest bins would decide on the start
     sigma = np.sqrt(sigma**2 + (FLOOR * max(value.max(), 0.0)) ** 2)
     centre, height = _start(where, value, sigma, limit)
-    near = _window(where, value, centre, height)
+    near = _window(where, value, sigma, centre)
     where, value, sigma = where[near], value[near], sigma[near]
     if where.size < 6:
         return out

@@ -21,6 +21,8 @@ REACH = 8.0
 """Pixels on each side of the expected centre that are looked at."""
 WIDTHS = (0.25, 2.5)
 """Pixels (standard deviation) between which the width of a trace must be."""
+FEWEST = 6
+"""Half pixels along the slit that a fit needs."""
 WORST = 25.0
 """Chi square for each degree of freedom above which a trace is not like a point source's."""
 
@@ -139,17 +141,22 @@ def measure(block: Block, wcs: SlitWcs, planned: float, limit: float, least: flo
     if not pitch > 0 or not good.any():
         return Position(np.nan, np.nan, Flag.NO_DATA)
     u = (ys - planned) / pitch
-    flux, back, variance = brightness(sci, err, good, u)
-    if not np.any(flux > 0):
-        return Position(np.nan, np.nan, Flag.FAINT)
-    fit = fit_trace(*profile(sci, err, good, u, flux, back, variance, REACH), limit)
+    fit = np.array([0.0, np.nan, 0.0])
+    for _ in range(2):  # the second time with the flux of columns as the shape found gives it
+        bright = brightness(sci, err, good, u, fit[0], fit[2])
+        if not np.any(bright[0] > 0):
+            return Position(np.nan, np.nan, Flag.FAINT)
+        shape = profile(sci, err, good, u, *bright, REACH)
+        fit = fit_trace(*shape, limit)
+        if not np.all(np.isfinite(fit)):
+            return Position(np.nan, np.nan, Flag.FAINT if np.isfinite(shape[1]).sum() >= FEWEST else Flag.NO_DATA)
+        if abs(fit[0]) > limit + 1:
+            break
     return Position(planned + float(fit[0]) * pitch, float(fit[1]) * pitch, _judge(fit, limit, least))
 
 
 def _judge(fit: Any, limit: float, least: float) -> Flag:
     offset, sigma, width, height, height_sigma, reduced = (float(v) for v in fit)
-    if not np.all(np.isfinite(fit)):
-        return Flag.NO_DATA
     if height < least * height_sigma:
         return Flag.FAINT
     if not WIDTHS[0] <= width <= WIDTHS[1] or sigma > 0.5 or reduced > WORST:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,6 +156,8 @@ def _dispersion(wcs: Any) -> np.ndarray:
 
 
 def _column_mean(plane: np.ndarray) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-        return np.asarray(np.nanmean(plane, axis=0))
+    """Mean over rows, NaNs left out, in the plane's precision; NaN for columns without a number."""
+    known = ~np.isnan(plane)
+    total = np.where(known, plane, plane.dtype.type(0)).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.divide(total, known.sum(axis=0), out=total, casting="unsafe"))
