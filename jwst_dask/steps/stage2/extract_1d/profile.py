@@ -80,8 +80,9 @@ def _fill_polynomials(weights: np.ndarray, across: np.ndarray, aperture: Apertur
     """Set weights between polynomials; the outermost of their mean limits."""
     coefficients: Any = aperture.background if background else aperture.source
     limits_in_pairs(coefficients, "bkg_coeff" if background else "src_coeff")
-    y, x = np.indices(weights.shape, sparse=True)
-    along = wavelengths if aperture.variable.startswith("wavelength") else np.broadcast_to(x if aperture.horizontal else y, weights.shape)
+    shape = int(weights.shape[0]), int(weights.shape[1])
+    y, x = np.indices(shape, sparse=True)
+    along = wavelengths if aperture.variable.startswith("wavelength") else np.broadcast_to(x if aperture.horizontal else y, shape)
     means: list[tuple[float, float]] = []
     for first, last in zip(coefficients[::2], coefficients[1::2], strict=True):
         # polynomials count from the centre of a pixel, start and stop from its edge
