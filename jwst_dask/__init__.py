@@ -13,6 +13,7 @@ _PUBLIC = {
     "SlitSession": "jwst_dask.core.slits.interactive:SlitSession",
     "MSAMetafile": "jwst_dask.data.msa:MSAMetafile",
     "SourceTable": "jwst_dask.data.sources:SourceTable",
+    "longslit_cube": "jwst_dask.steps.stage2.longslit_cube:longslit_cube",
     "plan": "jwst_dask.core.run:plan",
     "run": "jwst_dask.core.run:run",
     "pipeline": "jwst_dask.pipelines.table:pipeline",
@@ -21,7 +22,7 @@ _PUBLIC = {
 }
 _MODULES = ("steps", "pipelines", "simulate", "plots", "refs", "accessor")
 
-__all__ = ["MSAMetafile", "SlitSession", "SourceTable", "Spec2Pipeline", "Tso3Pipeline", "open", "open_slits", "pipeline", "plan", "run", "steps"]
+__all__ = ["MSAMetafile", "SlitSession", "SourceTable", "Spec2Pipeline", "Tso3Pipeline", "longslit_cube", "open", "open_slits", "pipeline", "plan", "run", "steps"]
 
 
 def __getattr__(name: str) -> Any:

@@ -104,6 +104,7 @@ class ExposurePlanner:
     def _slits(self, index: int, file: Any, draft: Draft, order: tuple[str | Product, ...], exp_type: str) -> ExposurePlan:
         """An exposure with many slits: frame steps are prepared here, those of the slits where the slits are."""
         from jwst_dask.core.slits import plan as slits
+        from jwst_dask.core.slits.names import MASTER
 
         before, after = slits.split_order(order)
         stages = self._prepared(draft, before, exp_type)
@@ -112,10 +113,10 @@ class ExposurePlanner:
                                      slits=chosen, table=table, frame_stages=stages, workspace=self.opts.workspace, run_id=self.opts.run_id,
                                      resume=self.opts.resume)  # fmt: skip
         by_alias = {stage.step.alias: stage for stage in expected}
-        out.master = exp_type == "NRS_MSASPEC" and by_alias[slits.MASTER].status == "COMPLETE"
-        if out.master and (why := self.steps[slits.MASTER].check_slits([slit.spec for slit in chosen])) is not None:
-            out.master, by_alias[slits.MASTER].status, by_alias[slits.MASTER].reason = False, why.status, why.reason
-            draft.log.append(f"{slits.MASTER}: {why.reason}")
+        out.master = exp_type == "NRS_MSASPEC" and by_alias[MASTER].status == "COMPLETE"
+        if out.master and (why := self.steps[MASTER].check_slits([slit.spec for slit in chosen])) is not None:
+            out.master, by_alias[MASTER].status, by_alias[MASTER].reason = False, why.status, why.reason
+            draft.log.append(f"{MASTER}: {why.reason}")
         slits.keys(out, self.inputs)
         for product in slits.suffixes(out):
             final = Path(product.folder or self.opts.output_dir).absolute() / self._name(product, draft)

@@ -139,6 +139,7 @@ def prepare(
     """
     stages: list[Stage] = []
     seen: set[str] = set()
+    draft.steps, draft.members = steps, members or {}
     for item in order:
         if isinstance(item, Product):
             if on_product is not None and _wanted(item, stages):
@@ -178,7 +179,8 @@ def _asked_for(stage: Stage, draft: Draft, seen: set[str]) -> list[Product]:
     """Products that a step's parameters ask for: its result, and its side products."""
     out = []
     if stage.status == "COMPLETE" and stage.step.save_results and stage.step.alias != "white_light":
-        suffix = stage.step.suffix or stage.step.alias
+        names = stage.step.product_suffixes or (stage.step.alias, stage.step.alias)
+        suffix = stage.step.suffix or names[draft.is_cube]
         if stage.step.alias != "extract_1d":  # its result is a product of the pipelines anyway
             out.append(Product(suffix, suffix, folder=stage.step.output_dir or "", base=stage.step.output_file or ""))
     for name in draft.extras:
@@ -210,8 +212,8 @@ def _prepare_step(draft: Draft, step: Step, meta: Mapping[str, Any], references:
     seconds = time.perf_counter() - began
     used, recorded = dict(refs.used), refs.recorded()
     if isinstance(answer, Skip):
-        log.info("%sskipped: %s", where, answer.reason)
-        return Stage(step, "SKIPPED", answer.reason, references=used, recorded=recorded, seconds=seconds)
+        log.info("%s%s: %s", where, answer.status.lower(), answer.reason)
+        return Stage(step, answer.status, answer.reason, references=used, recorded=recorded, seconds=seconds)
     log.debug("%sprepared in %.3f s", where, seconds)
     return Stage(step, "COMPLETE", state=answer or {}, references=used, recorded=recorded, seconds=seconds)
 

@@ -146,6 +146,11 @@ def _plan(pipeline: Pipeline, paths: list[str], params: Mapping[str, Any], pars_
         jobs.append(_job(pipeline, request, params, pars_file, opts, where, context, index, shared))
         index += len(request.science)
     _unique(jobs)
+    if opts.sources is not None:
+        found = [slit for job in jobs for exposure in job.exposures for slit in exposure.draft.slits or ()]
+        if not found:
+            raise ParameterError(f"{opts.sources.name}: parameters per source are for exposures with slits; these have none")
+        opts.sources.check(found, pipeline)
     return Plan(jobs, opts.output_dir, where, context, jwst_dask.__version__)
 
 

@@ -22,6 +22,14 @@ class Skip:
     """A step does not apply; products record it as SKIPPED with this reason in the log, plan and report."""
 
     reason: str
+    status: ClassVar[str] = "SKIPPED"
+
+
+@dataclass(frozen=True)
+class Failed(Skip):
+    """A step could not do its work; products record it as FAILED, and the pipeline goes on."""
+
+    status: ClassVar[str] = "FAILED"
 
 
 def param(default: Any, help: str, *, unit: str = "", low: float | None = None, high: float | None = None,
@@ -127,6 +135,8 @@ class Step:
     """Arrays that `run` changes or makes, and tables that it adds."""
     returns_table: ClassVar[bool] = False
     """Whether the result is a table apart from the exposure, which then is not marked COMPLETE."""
+    product_suffixes: ClassVar[tuple[str, str] | None] = None
+    """Suffixes of its saved result, of an image and of a series (default: the alias)."""
     side_products: ClassVar[tuple[str, ...]] = ()
     """Entries of ``draft.extras`` whose SCI array the blocks fill from ``block.arrays`` under the same name."""
 

@@ -15,6 +15,7 @@ from jwst_dask.core.pipeline import Product
 from jwst_dask.core.prepare import flat_meta
 from jwst_dask.core.step import Skip, Step
 from jwst_dask.data.exposure import Block, Draft
+from jwst_dask.data.quality import cutout_quality
 from jwst_dask.io.multi import Part, item_from, make_part
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ def run_slit(draft: Draft, block: Block, order: tuple[str | Product, ...], steps
     draft.steps = steps
     for item in order:
         if isinstance(item, Product):
+            if item.suffix == "cal":
+                draft.quality.update(cutout_quality(draft, block))
             if serialise:
                 _note(out, item, draft, block, before)
             if keep:
@@ -97,7 +100,7 @@ def run_slit(draft: Draft, block: Block, order: tuple[str | Product, ...], steps
         block = _step(draft, block, steps[item], references(item), out)
         draft.model.meta.exposure.instance["type"] = exp_type
         step = steps[item]
-        if serialise and out.statuses[item][0] == "COMPLETE" and step.save_results and item not in ("extract_1d",):
+        if serialise and step.save_results and item != "extract_1d":  # also of a slit that skips it: others of the exposure may not
             suffix = (step.suffix or item) + ("_fs" if mixed and item in AS_FIXED else "")
             _note(out, Product(suffix, suffix), draft, block, before)
         for name in [name for name in draft.extras if name not in out.parts and serialise]:
@@ -121,8 +124,8 @@ def _step(draft: Draft, block: Block, step: Step, refs: Any, out: Outcome) -> Bl
     except Exception as error:  # what a damaged slit may set off has no end
         raise JwstDaskError(f"slit {draft.model.name} (source {draft.model.source_id}): {step.alias}: {type(error).__name__}: {error}") from error
     if step.cal_step:  # later steps ask what was done
-        draft.model.meta.cal_step.instance[step.cal_step] = "COMPLETE" if answer is None else getattr(answer, "status", "SKIPPED")
-    out.statuses[step.alias] = ("COMPLETE", "") if answer is None else (getattr(answer, "status", "SKIPPED"), answer.reason)
+        draft.model.meta.cal_step.instance[step.cal_step] = "COMPLETE" if answer is None else answer.status
+    out.statuses[step.alias] = ("COMPLETE", "") if answer is None else (answer.status, answer.reason)
     out.references.update(refs.recorded())
     out.seconds[step.alias] = time.perf_counter() - began
     return block
@@ -163,11 +166,13 @@ def _note(out: Outcome, product: Product, draft: Draft, block: Block, before: Ma
 
 
 def _note_extra(out: Outcome, name: str, draft: Draft) -> None:
-    """A side product that a step left as ``{"arrays": ..., "attributes": ...}``."""
+    """A side product that a step left: its arrays and attributes, or ``{"arrays": ..., "attributes": ..., "wcs": bool, "only": bool}``."""
     given = draft.extras[name]
-    tree = {**{k: v for k, v in draft.model.instance.items() if not isinstance(v, np.ndarray)}, **given.get("attributes", {})}
-    if given.get("only"):
-        tree = dict(given.get("attributes", {}))
+    if "arrays" not in given:
+        arrays = {key: value for key, value in given.items() if isinstance(value, np.ndarray)}
+        given = {"arrays": arrays, "attributes": {key: value for key, value in given.items() if key not in arrays}, "only": True, "wcs": True}
+    own = given.get("attributes", {})
+    tree = dict(own) if given.get("only") else {**{k: v for k, v in draft.model.instance.items() if not isinstance(v, np.ndarray)}, **own}
     cls = given.get("class", "MultiSlitModel")
     wcs = _fragment(draft) if given.get("wcs") else None
     out.parts[name] = (cls, make_part(cls, item_from(cls, tree, given["arrays"]), wcs, given))

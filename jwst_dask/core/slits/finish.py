@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from jwst_dask.core.planner import stamp
 from jwst_dask.core.slits import store
+from jwst_dask.core.slits.names import MASTER, MASTER_PRODUCTS
 from jwst_dask.data.quality import SUFFIX as QUALITY
 from jwst_dask.data.quality import failed, write_quality
 from jwst_dask.io import multi
+from jwst_dask.io.layout import allocate, plan_layout
 
 if TYPE_CHECKING:
     from jwst_dask.core.plan import PlannedProduct
@@ -29,16 +31,43 @@ def assemble(plan: SlitExposurePlan, planned: PlannedProduct) -> bool:
     suffix = planned.product.extra or planned.product.suffix
     done = [plan.part(slit) for slit in plan.slits if slit.name not in plan.failed_slits and plan.part(slit).exists()]
     indices = [store.part_index(path) for path in done]
+    if suffix in MASTER_PRODUCTS:
+        return _master(plan, suffix, planned)
     if suffix == QUALITY:
         return _quality(plan, indices, planned.temporary)
     classes = {index["products"][suffix]["class"] for index in indices if suffix in index["products"]}
-    if not classes:
+    if not classes or not _came(plan, suffix, indices):
         return False
     model = _model(plan, classes.pop(), indices, suffix)
     model.meta.filename = planned.final.name
     stamp(model, plan.stages)
     parts = [part for path in done if (part := store.load_part(path, suffix)) is not None]
     multi.assemble(planned.temporary, model, parts)
+    return True
+
+
+def _came(plan: SlitExposurePlan, suffix: str, indices: list[dict[str, Any]]) -> bool:
+    """Whether a step whose result this is was completed for one slit."""
+    statuses = store.merged(indices)[0]
+    return all(statuses.get(stage.step.alias) == "COMPLETE" for stage in plan.stages if suffix == (stage.step.suffix or stage.step.alias) and stage.step.alias in statuses)
+
+
+def _master(plan: SlitExposurePlan, suffix: str, planned: PlannedProduct) -> bool:
+    """The master background, or the spectra it was made of."""
+    from jwst_dask.core.slits.tasks import load_spectrum
+    from jwst_dask.steps.stage2.master_background_mos.products import side_models
+
+    files, master = plan.spectra
+    step: Any = next(stage.step for stage in plan.stages if stage.step.alias == MASTER)
+    if not master or not Path(master).exists():
+        return False
+    spectra = [spectrum for spectrum in map(load_spectrum, files) if spectrum is not None]
+    model = side_models(plan.draft.model, spectra, load_spectrum(master), step.user_background).get(suffix)
+    if model is None:
+        return False
+    model.meta.filename = planned.final.name
+    stamp(model, plan.stages)
+    allocate(str(planned.temporary), plan_layout(model, {}))
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -22,14 +23,12 @@ from jwst_dask.core.plan import ExposurePlan, PlannedProduct
 from jwst_dask.core.prepare import Stage, StateStore, flat_meta
 from jwst_dask.core.slits import references, store
 from jwst_dask.core.slits.chain import AS_FIXED, NOT_FOR_FIXED
+from jwst_dask.core.slits.names import CUT, MASTER, MASTER_PRODUCTS
 from jwst_dask.core.slits.tasks import MasterTask, SlitTask
 from jwst_dask.core.step import Step
 from jwst_dask.data.exposure import Draft
 from jwst_dask.data.quality import SUFFIX as QUALITY
 from jwst_dask.data.slits import SlitSpec
-
-CUT = "extract_2d"
-MASTER = "master_background_mos"
 
 
 @dataclass
@@ -73,6 +72,8 @@ class SlitExposurePlan(ExposurePlan):
     run_id: str = ""
     resume: bool = False
     failed_slits: dict[str, str] = field(default_factory=dict)
+    spectra: tuple[tuple[str, ...], str] = ((), "")
+    """Files of the background slits' spectra, and of the master background, while the run lasts."""
 
     def links(self) -> list[Stage]:
         """Frame steps that touch pixels."""
@@ -117,14 +118,15 @@ class SlitExposurePlan(ExposurePlan):
         """Frame task, background slits, master background, slits."""
         slits, folder = self.todo(), store_.folder
         wanted = [p for p in self.frame_products if not p.done]
-        if not slits and not wanted:
+        shown = any(not p.done and p.product.suffix in MASTER_PRODUCTS for p in self.slit_products)
+        if not slits and not wanted and not shown:
             return []
         kinds = {"plain" if s.background in ("master", "none") else "frame" for s in slits}
-        masters = [s for s in slits if self._mastered(s)]
+        masters = [s for s in (self.slits if shown else slits) if self._mastered(s)]
         if masters:
             kinds.add("plain" if any(s.background == "master" for s in masters) else "frame")
         out: list[Any] = [self._frame_task(store_, wanted, kinds)]
-        if not slits:
+        if not slits and not masters:
             return out
         header = self._save_header(folder)
         refs = store.save_json(folder / f"references-{self.index}.json", self.table)
@@ -135,8 +137,9 @@ class SlitExposurePlan(ExposurePlan):
             back = [make.background(s, kind, after) for s in self.backgrounds()]
             master = str(folder / f"master-{self.index}.npz")
             out += back
-            out.append(MasterTask(f"{self.name} master background", self.index, self.file.path, slits[0].steps[MASTER],
+            out.append(MasterTask(f"{self.name} master background", self.index, self.file.path, self.slits[0].steps[MASTER],
                                   tuple(task.part for task in back), master, tuple(task.name for task in back)))  # fmt: skip
+            self.spectra = (tuple(task.part for task in back), master)
         for slit in slits:
             own = self._mastered(slit)
             needs = (*after, out[-1].name) if own and master and not isinstance(out[-1], SlitTask) else after
@@ -272,9 +275,9 @@ def plan_slits(draft: Draft, stages: list[Stage], order: tuple[str | Product, ..
 
 def _running(draft: Draft, steps: Mapping[str, Step], order: tuple[str | Product, ...]) -> dict[str, Step]:
     """Steps, those turned off that the exposure does not go through (their references need not exist)."""
-    import dataclasses
-
     meta = flat_meta(draft.model)
+    if MASTER in order and steps[MASTER].applies(meta) is None:  # it extracts spectra even if the exposure's own are not extracted
+        steps = {**steps, **{alias: dataclasses.replace(steps[alias], skip=False) for alias in ("resample_spec", "extract_1d")}}
     return {alias: step if alias in order and step.applies(meta) is None else dataclasses.replace(step, skip=True) for alias, step in steps.items()}
 
 
@@ -335,10 +338,17 @@ def suffixes(plan: SlitExposurePlan) -> Iterator[Product]:
                 yield Product(suffix, suffix, folder=step.output_dir or "", base=step.output_file or "")
             for name in _side_products(step):
                 yield Product(name, name, extra=name)
+    if expected[MASTER].step.save_background and plan.master:  # type: ignore[attr-defined]
+        for name in MASTER_PRODUCTS:
+            yield Product(name, name, extra=name)
     yield Product(QUALITY, QUALITY, extension=".ecsv")
+
+
+SIDE = {"save_interpolated_flat": "interpolatedflat", "save_background": "masterbg2d", "save_profile": "profile", "save_scene_model": "scene_model",
+        "save_residual_image": "residual"}  # fmt: skip
+"""Parameters that ask for a side product of slits."""
 
 
 def _side_products(step: Step) -> list[str]:
     """Side products that a slit step's parameters ask for."""
-    asked = getattr(step, "asked_side_products", None)
-    return list(asked()) if asked is not None else []
+    return [suffix for name, suffix in SIDE.items() if getattr(step, name, False)]

@@ -154,6 +154,7 @@ def cut_out(task: SlitTask) -> tuple[Draft, Block]:
             for name in parents:
                 node = node.setdefault(name, {})
             node[last] = value
+        draft.model.meta.cal_step.instance["extract_2d"] = "COMPLETE"
         return draft, cut(store.load_frame(task.frame), window)
     except JwstDaskError as error:
         raise type(error)(f"slit {task.spec.name} (source {task.spec.source_id}): extract_2d: {error}") from error
