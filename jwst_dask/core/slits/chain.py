@@ -155,7 +155,8 @@ def _note(out: Outcome, product: Product, draft: Draft, block: Block, before: Ma
         units = {column: unit for column, unit in _units(spec).items() if unit}
         tree = spec.instance
         values = item_from("MultiSpecModel", tree, {"spec_table": _one(block.tables["EXTRACT1D"])})
-        part = make_part("MultiSpecModel", values, _fragment(draft, cal=False), {"units": units})
+        wcs = spec.instance.get("meta", {}).get("wcs")
+        part = make_part("MultiSpecModel", values, None if wcs is None else wcs.fragment(), {"units": units})
         out.parts[product.suffix] = ("MultiSpecModel", part)
     else:
         arrays = {_ATTRIBUTES.get(name, name): array if name in _DEEP else array[0] for name, array in block.arrays.items()}
@@ -193,7 +194,7 @@ def _units(spec: Any) -> dict[str, str]:
     return {} if columns is None else {column.name: column.unit or "" for column in columns}
 
 
-def _fragment(draft: Draft, cal: bool = True) -> Any:
+def _fragment(draft: Draft) -> Any:
     """The WCS as it is written."""
     from jwst_dask.io.asdf_text import fragment
 
