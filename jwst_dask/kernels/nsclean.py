@@ -261,7 +261,7 @@ def windows(mask: np.ndarray, wanted: int = WANTED) -> list[tuple[int, int]]:
 def _clock(ny: int, nx: int, corners: tuple[float, ...]) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of ``ny`` lines: ticks, frequencies to be fitted, their gain (float32), their differences, and the density kernel's transform."""
     ticks = ny * (nx + OVERHEAD)
-    frequency = np.asarray(np.fft.rfftfreq(ticks, DWELL), np.float32)
+    frequency = np.asarray(np.fft.rfftfreq(ticks, float(DWELL)), np.float32)
     low0, low1, high0, high1 = np.asarray(corners, np.float32)
     gain = np.zeros(frequency.size, np.float32)
     gain[(frequency < low0) | (frequency >= high1)] = 1

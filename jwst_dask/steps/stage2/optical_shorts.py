@@ -100,7 +100,7 @@ def find_glows(image: np.ndarray, err: np.ndarray, usable: np.ndarray, traces: T
 
     Runs of pixels are reduced to medians, the common background of each column of them is taken off, and what is left is
     compared with the photon rate of black bodies of many temperatures along every trace. A glow must be brighter than
-    `threshold` standard deviations and more like a black body than like a constant.
+    `threshold` standard deviations, more like a black body than like a constant, and end where its shutter's light does.
 
     Parameters
     ----------
@@ -124,11 +124,12 @@ def find_glows(image: np.ndarray, err: np.ndarray, usable: np.ndarray, traces: T
     rows = np.clip(np.rint(np.nan_to_num(traces.y, nan=-1)).astype(np.int64), -1, value.shape[0] - 1)
     at, shapes = (rows, traces.bin), _shapes(traces.wavelength)
     found: list[tuple[Any, ...]] = []
-    while len(found) < MOST and len(traces.shutter):
+    for _ in range(2 * MOST if len(traces.shutter) else 0):
         best = _strongest(value, weight, at, shapes)
         if best is None or best[2] < threshold:
             break
-        found.append(_described(best, value, weight, at, shapes, traces))
+        if not _goes_on(best[0], rows, value, weight, traces):
+            found.append(_described(best, value, weight, at, shapes, traces))
         for y, k in zip(rows[best[0]], traces.bin[best[0]], strict=True):
             if y >= 0:
                 weight[max(0, y - 2 * HEIGHT) : y + 2 * HEIGHT + 1, k] = 0
@@ -213,6 +214,20 @@ def _strongest(value: np.ndarray, weight: np.ndarray, at: Place, shapes: np.ndar
     hot = np.where(significance[:-1] > significance[-1] + 0.5, significance[:-1], 0.0)
     t, trace = np.unravel_index(int(np.argmax(hot)), hot.shape)
     return None if hot[t, trace] <= 0 else (int(trace), int(t), float(hot[t, trace]))
+
+
+def _goes_on(trace: int, rows: np.ndarray, value: np.ndarray, weight: np.ndarray, traces: Traces) -> bool:
+    """Whether the rows of a trace are about as bright where its shutter has no light: a stripe, not a glow."""
+    inside = rows[trace] >= 0
+    y, k = rows[trace, inside], traces.bin[trace, inside]
+    outside = np.setdiff1d(np.arange(value.shape[1]), np.arange(k[0] - 1, k[-1] + 2))
+    at = np.where(outside < k[0], y[0], y[-1])  # the row at the nearer end
+    w = weight[at, outside]
+    if not w.sum() > 0:
+        return False
+    mean = float(np.sum(w * value[at, outside]) / w.sum())
+    own = float(np.sum(weight[y, k] * value[y, k]) / max(weight[y, k].sum(), 1e-300))
+    return mean * np.sqrt(w.sum()) > 4 and mean > 0.3 * own
 
 
 def _described(best: tuple[int, int, float], value: np.ndarray, weight: np.ndarray, at: Place, shapes: np.ndarray, traces: Traces) -> tuple[Any, ...]:
