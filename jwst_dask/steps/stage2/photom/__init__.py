@@ -75,6 +75,8 @@ class PhotomStep(BlockStep):
         model = draft.model
         exp_type = str(model.meta.exposure.type or "").upper()
         if exp_type in LAMPS:
+            for reftype in self.references:  # products record that they were looked up
+                refs(reftype)
             return Skip(f"EXP_TYPE {exp_type}: lamps are not calibrated")
         if exp_type not in MODES:
             raise InputError(f"photom does not cover EXP_TYPE {exp_type} yet; it covers {', '.join(MODES)}")
