@@ -30,6 +30,10 @@ def add(commands: Any, make: Any) -> None:
     report = make(commands, "report", _report, "write the report of the runs in a folder as one HTML page")
     report.add_argument("folder")
     report.add_argument("-o", "--output-file")
+    shorts = make(commands, "shorts", _shorts, "look for shutters that glow (optical shorts) in NIRSpec MOS count-rate images")
+    shorts.add_argument("inputs", nargs="+", metavar="INPUT", help="_rate files or stage 2 associations")
+    shorts.add_argument("--threshold", type=float, default=None, help="least significance (default: 7)")
+    shorts.add_argument("-o", "--output-file", help="write the table as ECSV")
     demo = make(commands, "demo", _demo, "simulate a time series, run both pipelines on a local cluster, compare with the truth")
     demo.add_argument("--output-dir", default="demo")
     demo.add_argument("--mode", default="bots_prism")
@@ -96,6 +100,26 @@ def _report(args: argparse.Namespace) -> int:
     from jwst_dask.plots.report import make_report
 
     print(f"report {make_report(args.folder, args.output_file)}")
+    return 0
+
+
+def _shorts(args: argparse.Namespace) -> int:
+    from astropy.table import vstack
+
+    import jwst_dask
+    from jwst_dask.core.inputs import expand
+
+    tables = []
+    for path in expand(args.inputs):
+        found = jwst_dask.SlitSession(path).optical_shorts(args.threshold)
+        found["exposure"] = [os.path.basename(path)] * len(found)
+        print(f"{os.path.basename(path)}: {len(found)} glow{'s' if len(found) != 1 else ''}")
+        if len(found):
+            print("\n".join(found.pformat()))
+        tables.append(found)
+    if args.output_file:
+        vstack(tables, metadata_conflicts="silent").write(args.output_file, format="ascii.ecsv", overwrite=True)
+        print(f"made {args.output_file}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import uuid
@@ -170,6 +171,8 @@ def _job(pipeline: Pipeline, request: Request, params: Mapping[str, Any], pars_f
     if len(science) < len(request.science):
         log.warning("%s: %d science members, using only the first", request.name, len(request.science))
     steps, job.settings, job.own = settle(pipeline, layers(pipeline, partial(_first_model, science), params, pars_file, context, shared))
+    if "save_bsub" in job.own and job.own["save_bsub"].value:
+        steps["bkg_subtract"] = dataclasses.replace(steps["bkg_subtract"], save_results=True)
     if "fail_on_exception" in job.own and not job.own["fail_on_exception"].value:
         job.skip = job.tolerant = True
     if pipeline.level == 3:

@@ -137,6 +137,29 @@ class SlitSession:
             chain[alias] = type(chain[alias]).make(**{**chain[alias].values(), **values}, overrides=dict(chain[alias].overrides))
         return _tree(run_task(dataclasses.replace(task, steps=tuple(chain.items()))))
 
+    def optical_shorts(self, threshold: float | None = None) -> Any:
+        """Glows in the frame, before backgrounds are subtracted, that belong to no open shutter.
+
+        Parameters
+        ----------
+        threshold : float
+            Least significance.
+
+        Returns
+        -------
+        astropy.table.Table
+            See `jwst_dask.steps.stage2.optical_shorts.find_glows`; empty if there are none.
+        """
+        from jwst_dask.io.fits import read_block
+        from jwst_dask.steps.stage2 import optical_shorts as shorts
+
+        block = read_block(self.plan.file, 0, 1, 0)
+        for stage in self.plan.links():
+            if stage.step.alias == "bkg_subtract":
+                break
+            block = stage.step.run(block, {name: np.asarray(value) for name, value in stage.state.items()})
+        return shorts.optical_shorts(self.plan.draft, block, shorts.THRESHOLD if threshold is None else threshold)
+
     def tree(self) -> Any:
         """All slits as a lazy tree: a child for each, calibrated cut-outs as dask arrays, one task a slit.
 

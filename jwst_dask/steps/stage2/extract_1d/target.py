@@ -61,7 +61,7 @@ def describe(step: Extract1dStep, draft: Draft, refs: References) -> Target | Sk
         kind = "box"
     photom = str(model.meta.cal_step.photom or "").upper() == "COMPLETE"
     if not photom:
-        log.warning("the exposure is not flux calibrated: the spectra are count rates")
+        log.log(logging.DEBUG if draft.slit is not None else logging.WARNING, "the exposure is not flux calibrated: the spectra are count rates")
     return Target(slit, order, source_type, int(model.meta.wcsinfo.dispersion_direction), photom, kind, files)
 
 
