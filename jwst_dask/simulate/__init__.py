@@ -1,4 +1,4 @@
-"""The mock observatory: time series of a transit, with the reference files and the CRDS cache to calibrate them offline.
+"""The mock observatory: transits in time series, and fields of sources through slits, with the reference files and CRDS cache to calibrate them.
 
 Everything is made from the seed by our own simplified models of the instruments; nothing is downloaded.
 """
@@ -8,57 +8,77 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jwst_dask.core.errors import ParameterError
 from jwst_dask.simulate.shelf import environment
+from jwst_dask.simulate.slit_truth import SlitTruth
 from jwst_dask.simulate.truth import Truth
 
 if TYPE_CHECKING:
     from jwst_dask.simulate.setup import Setup
 
-__all__ = ["MODES", "Truth", "environment", "make"]
+__all__ = ["MODES", "SLIT_MODES", "SlitTruth", "Truth", "environment", "make"]
 
 MODES = ("bots_prism", "bots_grating", "lrs_slitless")
+SLIT_MODES = ("mos_prism", "mos_g395m", "fs")
 START = 60100.25  # MJD
 IN_TRANSIT = 0.4  # share of the series from first to last contact
 
 
 def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints: int = 30, shape: tuple[int, int] | None = None, seed: int = 0,
-         depth: float = 0.02, grating: str = "G395H", detectors: tuple[str, ...] = ("NRS1",), rate: bool = False, noise: float = 1.0) -> Truth:  # fmt: skip
-    """Simulate a transit observed in a time-series mode.
+         depth: float = 0.02, grating: str | None = None, detectors: tuple[str, ...] = ("NRS1",), rate: bool = False, noise: float = 1.0,
+         nsources: int = 8, nextended: int = 2, nbackground: int = 2, nods: int = 3) -> Any:  # fmt: skip
+    """Simulate a transit observed in a time-series mode, or a field observed through slits.
 
     Parameters
     ----------
     mode : str
-        ``bots_prism`` (NIRSpec PRISM), ``bots_grating`` (NIRSpec gratings), ``lrs_slitless`` (MIRI LRS).
+        ``bots_prism`` (NIRSpec PRISM), ``bots_grating`` (NIRSpec gratings), ``lrs_slitless`` (MIRI LRS); ``mos_prism``, ``mos_g395m``
+        (NIRSpec MOS with slitlets of three shutters), ``fs`` (NIRSpec fixed slits, a star in S200A1).
     folder : path
-        Gets ``*_rateints.fits`` segments, spec2 and tso3 associations, ``truth.npz``, and the CRDS cache ``crds``.
+        Gets ``*_rateints.fits`` segments and their spec2 and tso3 associations, or ``*_rate.fits`` images of a nod pattern, spec2
+        associations and an MSA metafile; further ``truth.npz``, and the CRDS cache ``crds``.
     nsegments, nints : int
-        Segments, and integrations in each. Memory does not grow with either.
+        Series: segments, and integrations in each. Memory does not grow with either.
     shape : (int, int)
-        Rows and columns; by default the mode's sub-array.
+        Rows and columns; by default the mode's sub-array (MOS: the full frame). Slits need all columns.
     seed : int
         The same seed gives the same files.
     depth : float
-        Area of the planet over that of the star.
-    grating, detectors : str, tuple of str
-        For ``bots_grating``; two detectors get a tso3 association each, and a joint one.
+        Series: area of the planet over that of the star.
+    grating : str
+        For ``bots_grating`` (default G395H) and ``fs`` (default G235M).
+    detectors : tuple of str
+        For NIRSpec gratings, MOS and fixed slits. Two detectors of a series get a tso3 association each, and a joint one; those of MOS share
+        the sources.
     rate : bool
-        Write the mean as a 2-D ``*_rate.fits`` in place of segments.
+        Series: write the mean as a 2-D ``*_rate.fits`` in place of segments.
     noise : float
         Factor on the noise; 0 for none.
+    nsources, nextended, nbackground : int
+        MOS: slitlets with a point source, with an extended source, and with background only.
+    nods : int
+        Slits: exposures of the nod pattern (1, 2, 3, 5), along the shutters of the slitlets.
 
     Returns
     -------
-    Truth
+    Truth or SlitTruth
         What went in, also saved in the folder.
 
     Raises
     ------
     ParameterError
-        For an unknown mode, grating or detector, or sizes that make no series.
+        For an unknown mode, grating or detector, or sizes that make no series or do not fit on the detector.
     """
+    if mode in SLIT_MODES:
+        from jwst_dask.simulate import slits
+
+        _check_detectors(detectors)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        return slits.make(mode, Path(folder), nsources=nsources, nextended=nextended, nbackground=nbackground, nods=nods, detectors=tuple(detectors),
+                          grating=grating, shape=shape, seed=seed, noise=noise)  # fmt: skip
+    grating = grating or "G395H"
     _check(mode, nsegments, nints, depth, grating, detectors)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,11 +117,15 @@ def _check(mode: str, nsegments: int, nints: int, depth: float, grating: str, de
     from jwst_dask.simulate.optics import GRATINGS
 
     if mode not in MODES:
-        raise ParameterError(f"there is no simulated mode {mode!r}; there are {', '.join(MODES)}")
+        raise ParameterError(f"there is no simulated mode {mode!r}; there are {', '.join((*MODES, *SLIT_MODES))}")
     if nsegments < 1 or nints < 1 or not 0 <= depth < 0.25:
         raise ParameterError(f"nsegments={nsegments}, nints={nints}, depth={depth}: need at least one integration and a depth of 0 to 0.25")
     if mode == "bots_grating" and (grating not in GRATINGS or grating == "PRISM"):
         raise ParameterError(f"grating={grating!r} is not one of {', '.join(name for name in GRATINGS if name != 'PRISM')}")
+    _check_detectors(detectors)
+
+
+def _check_detectors(detectors: tuple[str, ...]) -> None:
     if not detectors or set(detectors) - {"NRS1", "NRS2"}:
         raise ParameterError(f"detectors={detectors!r}: choose from NRS1, NRS2")
 

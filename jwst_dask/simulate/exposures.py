@@ -95,6 +95,50 @@ def rate(folder: str | os.PathLike[str], setup: Setup, series: Series) -> str:
     return name
 
 
+def image(folder: str | os.PathLike[str], setup: Setup, mjd: float, number: int, seed: int, noise: float = 1.0) -> str:
+    """Write an exposure of one integration as a 2-D count-rate image; returns its file name.
+
+    Parameters
+    ----------
+    folder : path
+    setup : Setup
+    mjd : float
+        Start.
+    number : int
+        Of the exposure: others have other noise and the same bad pixels.
+    seed : int
+    noise : float
+        Factor on the noise that is added.
+    """
+    from stdatamodels.jwst import datamodels as dm
+
+    second, time = int("nrs2" in setup.detector), setup.integration_time
+    fixed, r = np.random.default_rng([seed, 8, second]), np.random.default_rng([seed, 9, second, number])
+    level = fixed.random(setup.shape, dtype=np.float32)
+    bad, hot = level < 0.0025, level < 0.0008
+    read = np.full(setup.shape, (setup.read_noise / (setup.gain * time)) ** 2, np.float32)
+    light = (setup.star + setup.background).astype(np.float32)
+    poisson = light.clip(0) / np.float32(setup.gain * time) + np.float32(1e-12)
+    error = np.sqrt(poisson + read)
+    data = light + np.float32(noise) * error * r.standard_normal(setup.shape, dtype=np.float32)
+    for plane in (data, error, poisson, read):
+        plane[bad] = np.nan
+    model = dm.ImageModel(data=data, err=error, dq=(DO_NOT_USE * bad + HOT * hot).astype(np.uint32), var_poisson=poisson, var_rnoise=read)
+    name = f"{setup.stem}_{setup.detector}_rate.fits"
+    head = _header(setup, Series(mjd, np.ones(1), 1, 1, seed)) | {"filename": name}
+    _fill(model, head)
+    _save(model, Path(folder) / name)
+    freeze(Path(folder) / name, head["observation.date_beg"])
+    return name
+
+
+def spec2(folder: str | os.PathLike[str], rule: str, program: str, product: str, science: str, background: list[str]) -> str:
+    """Write a spec2 association of an exposure with its backgrounds; returns its name."""
+    name = f"{product}_spec2_asn.json"
+    _association(Path(folder) / name, "spec2", rule, program, product, [science], background)
+    return name
+
+
 def level2(folder: str | os.PathLike[str], setup: Setup, names: list[str]) -> list[str]:
     """Write a spec2 association for each exposure; returns their names."""
     made = []
@@ -112,8 +156,9 @@ def level3(folder: str | os.PathLike[str], setup: Setup, product: str, names: li
     return f"{product}_tso3_asn.json"
 
 
-def _association(path: Path, kind: str, rule: str, program: str, product: str, members: list[str]) -> None:
+def _association(path: Path, kind: str, rule: str, program: str, product: str, members: list[str], background: list[str] | None = None) -> None:
     entries = [{"expname": name, "exptype": "science", "exposerr": "null"} for name in members]
+    entries += [{"expname": name, "exptype": "background", "exposerr": "null"} for name in background or ()]
     path.write_text(json.dumps({
         "asn_type": kind, "asn_rule": rule, "version_id": None, "code_version": "mock", "degraded_status": "No known degraded exposures in association.",
         "program": program, "constraints": "none", "asn_id": "o001", "asn_pool": "none", "target": "1",

@@ -89,7 +89,11 @@ def shift(position: float, wavelength: np.ndarray) -> np.ndarray:
 
 def make(shelf: Shelf, gratings: tuple[str, ...], detectors: tuple[str, ...]) -> None:
     """Write every reference that the bright-object mode looks up."""
-    _optics(shelf, gratings)
+    row = [("NO", "i4"), ("XC", "f4"), ("YC", "f4"), ("SIZEX", "f4"), ("SIZEY", "f4")]
+    slits = np.array([(k + 1, optics.SLIT[0], optics.SLIT[1] + (k - 3) * 1.4e-3, *optics.SLIT[2:]) for k in range(5)], dtype=row)
+    plane = optics.train()["q5"]
+    quadrants = {f"Q{q}": {"data": np.array([(1, 0.0, 0.0, 7.8e-5, 1.78e-4)], dtype=row), "model": plane} for q in (1, 2, 3, 4)}
+    write_optics(shelf, gratings, BASE, quadrants | {"Q5": {"data": slits, "model": plane}})
     _wavecorr(shelf)
     for detector in detectors:
         _flats(shelf, detector, gratings)
@@ -100,22 +104,20 @@ def make(shelf: Shelf, gratings: tuple[str, ...], detectors: tuple[str, ...]) ->
 BASE = {"META.EXPOSURE.TYPE": EXP_TYPE}
 
 
-def _optics(shelf: Shelf, gratings: tuple[str, ...]) -> None:
+def write_optics(shelf: Shelf, gratings: tuple[str, ...], base: dict[str, str], msa: dict[str, Any]) -> None:
+    """Write the references of the optical train, for an exposure type and the apertures `msa` (quadrants Q1 to Q5)."""
     parts = optics.train()
-    shelf.tree("camera", "camera of the mock spectrograph", "CameraModel", {"model": parts["camera"]}, BASE)
-    shelf.tree("collimator", "collimator of the mock spectrograph", "CollimatorModel", {"model": parts["collimator"]}, BASE)
-    shelf.tree("ote", "telescope to V2, V3", "OTEModel", {"model": parts["ote"]}, BASE, output_units="arcsec")
-    shelf.tree("fpa", "detectors", "FPAModel", {"nrs1_model": parts["nrs1"], "nrs2_model": parts["nrs2"]}, BASE)
-    row = [("NO", "i4"), ("XC", "f4"), ("YC", "f4"), ("SIZEX", "f4"), ("SIZEY", "f4")]
-    slits = np.array([(k + 1, optics.SLIT[0], optics.SLIT[1] + (k - 3) * 1.4e-3, *optics.SLIT[2:]) for k in range(5)], dtype=row)
-    quadrants = {f"Q{q}": {"data": np.array([(1, 0.0, 0.0, 7.8e-5, 1.78e-4)], dtype=row), "model": parts["q5"]} for q in (1, 2, 3, 4)}
-    shelf.tree("msa", "apertures", "MSAModel", quadrants | {"Q5": {"data": slits, "model": parts["q5"]}}, BASE, storage="internal")
+    shelf.tree("camera", "camera of the mock spectrograph", "CameraModel", {"model": parts["camera"]}, base)
+    shelf.tree("collimator", "collimator of the mock spectrograph", "CollimatorModel", {"model": parts["collimator"]}, base)
+    shelf.tree("ote", "telescope to V2, V3", "OTEModel", {"model": parts["ote"]}, base, output_units="arcsec")
+    shelf.tree("fpa", "detectors", "FPAModel", {"nrs1_model": parts["nrs1"], "nrs2_model": parts["nrs2"]}, base)
+    shelf.tree("msa", "apertures", "MSAModel", msa, base, storage="internal")
     for name in dict.fromkeys(optics.filter_of(grating) for grating in gratings):
-        shelf.tree("fore", f"fore optics {name}", "FOREModel", {"model": parts["fore"]}, BASE | {"META.INSTRUMENT.FILTER": name})
-    _dispersers(shelf, gratings)
+        shelf.tree("fore", f"fore optics {name}", "FOREModel", {"model": parts["fore"]}, base | {"META.INSTRUMENT.FILTER": name})
+    _dispersers(shelf, gratings, base)
 
 
-def _dispersers(shelf: Shelf, gratings: tuple[str, ...]) -> None:
+def _dispersers(shelf: Shelf, gratings: tuple[str, ...], base: dict[str, str]) -> None:
     from astropy.modeling import models as m
 
     for grating in gratings:
@@ -128,11 +130,11 @@ def _dispersers(shelf: Shelf, gratings: tuple[str, ...]) -> None:
                      "tref": 35.0, "pref": 0.0, "wbound": [4e-7, 7e-6]}  # fmt: skip
         else:
             tree["groovedensity"] = optics.groove_density(grating)
-        shelf.tree("disperser", f"disperser {grating}", "DisperserModel", tree, BASE | {"META.INSTRUMENT.GRATING": grating})
+        shelf.tree("disperser", f"disperser {grating}", "DisperserModel", tree, base | {"META.INSTRUMENT.GRATING": grating})
     names, ranges = zip(*optics.RANGES.items())
     ranges_tree = {"waverange_selector": ["_".join(pair) for pair in names], "wavelengthrange": [[lo * 1e-6, hi * 1e-6] for lo, hi in ranges],
             "order": [-1] * len(names)}  # fmt: skip
-    shelf.tree("wavelengthrange", "wavelength ranges", "WavelengthrangeModel", ranges_tree, BASE, wavelength_units="m")
+    shelf.tree("wavelengthrange", "wavelength ranges", "WavelengthrangeModel", ranges_tree, base, wavelength_units="m")
 
 
 def _wavecorr(shelf: Shelf) -> None:
@@ -155,13 +157,15 @@ def _table(kind: str) -> np.ndarray:
     return table
 
 
+def framed(model: Any) -> Any:
+    """A flat that says that it is of the whole detector."""
+    area = model.meta.subarray
+    area.name, area.xstart, area.ystart, area.xsize, area.ysize, area.fastaxis, area.slowaxis = "GENERIC", 1, 1, 2048, 2048, 2, 1
+    return model
+
+
 def _flats(shelf: Shelf, detector: str, gratings: tuple[str, ...]) -> None:
     from stdatamodels.jwst import datamodels as dm
-
-    def framed(model: object) -> object:
-        area = model.meta.subarray  # type: ignore[attr-defined]
-        area.name, area.xstart, area.ystart, area.xsize, area.ysize, area.fastaxis, area.slowaxis = "GENERIC", 1, 1, 2048, 2048, 2, 1
-        return model
 
     (first, flags), (second, _) = plane("d", detector, 0), plane("d", detector, 1)
     model = dm.NirspecFlatModel(data=np.stack([first, second]), dq=flags, err=np.full(first.shape, 0.004, "f4"))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+Slit = tuple[Any, Any, Any, Any]
 PIXEL = 18e-6
 NPIX = 2048
 GAP = 154  # pixels between the detectors
@@ -179,31 +180,68 @@ def wheel(grating: str) -> tuple[float, float, float, float]:
     return float(angles[0]), float(angles[1]), 0.0, tilt
 
 
-def _incidence(angles: tuple[float, float, float, float], y: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Direction cosines at the disperser of light from the middle of the slit, at heights `y` (units of the slit)."""
+def _incidence(angles: tuple[float, float, float, float], y: np.ndarray, slit: Slit = SLIT) -> tuple[np.ndarray, ...]:
+    """Direction cosines at the disperser of light from the middle of a slit, at heights `y` (units of the slit)."""
     from stdatamodels.jwst.transforms.models import Unitless2DirCos
 
     parts = train()
-    u, v = parts["q5"](np.full_like(y, SLIT[0]), SLIT[1] + SLIT[3] * y)
+    u, v = parts["q5"](np.full_like(y, slit[0]), slit[1] + slit[3] * y)
     return tuple(np.atleast_1d(a) for a in rotation(angles)(*Unitless2DirCos()(*parts["collimator"].inverse(u, v))))
 
 
 def _to_pixel(grating: str, angles: tuple[float, float, float, float], wavelength: float) -> tuple[float, float]:
     """NRS1 pixel (from 0) of a wavelength (um) from the middle of the slit."""
-    from stdatamodels.jwst.transforms.models import DirCos2Unitless, Snell
-
-    a, b, c = _incidence(angles, np.zeros(1))
-    if grating == "PRISM":
-        out = Snell(PRISM_ANGLE, *CAF2, [0.0] * 6, TEMPERATURE, 0.0, TEMPERATURE, 0.0)(np.array([wavelength * 1e-6]), a, b, c)
-    else:
-        alpha = groove_density(grating) * wavelength * 1e-6 - a
-        out = (alpha, -b, np.sqrt(1 - alpha**2 - b**2))
     parts = train()
-    x, y = parts["nrs1"].inverse(*parts["camera"].inverse(*DirCos2Unitless()(*rotation(angles).inverse(*out))))
+    x, y = parts["nrs1"].inverse(*_to_focal_plane(grating, angles, _incidence(angles, np.zeros(1)), np.array([wavelength])))
     return float(np.squeeze(x)), float(np.squeeze(y))
 
 
-def project(detector: str, grating: str, x: np.ndarray, y: np.ndarray, velocity: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def _to_focal_plane(grating: str, angles: tuple[float, float, float, float], light: tuple[np.ndarray, ...], wavelength: np.ndarray) -> Any:
+    """Focal plane (m) of light that reaches the disperser with some direction cosines; `wavelength` in um."""
+    from stdatamodels.jwst.transforms.models import DirCos2Unitless, Snell
+
+    a, b, c = light
+    if grating == "PRISM":
+        out = Snell(PRISM_ANGLE, *CAF2, [0.0] * 6, TEMPERATURE, 0.0, TEMPERATURE, 0.0)(wavelength * 1e-6, a, b, c)
+    else:
+        alpha = groove_density(grating) * wavelength * 1e-6 - a
+        out = (alpha, -b, np.sqrt(1 - alpha**2 - b**2))
+    return train()["camera"].inverse(*DirCos2Unitless()(*rotation(angles).inverse(*out)))
+
+
+def _turned(grating: str) -> tuple[float, float, float, float]:
+    """Angles of the wheel as its sensors say that it stands during the exposure."""
+    angles, moved = wheel(grating), [0.5 * TILT_SCALE * offset / 3600 for offset in TILT_OFFSET]
+    return (angles[0] + moved[1], angles[1] + moved[0], *angles[2:])
+
+
+def trace(detector: str, grating: str, slit: Slit, height: float, wavelength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where light from the middle of a slit falls.
+
+    Parameters
+    ----------
+    detector, grating : str
+    slit : (float, float, float, float)
+        Centre and size in the plane of the shutters (m); arrays for many.
+    height : float
+        In units of the slit.
+    wavelength : ndarray
+        um, with the shape of the slit's centres if these are arrays.
+
+    Returns
+    -------
+    x, y : ndarray
+        Pixels from 0, science orientation; outside 0 to 2047 off the detector.
+    """
+    angles = _turned(grating)
+    centre = np.broadcast_to(np.asarray(slit[0], float), np.shape(wavelength))
+    light = _incidence(angles, np.full_like(centre, height), (centre, *slit[1:]))
+    x, y = train()[detector.lower()].inverse(*_to_focal_plane(grating, angles, light, np.asarray(wavelength, float)))
+    return (NPIX - 1 - x, NPIX - 1 - y) if detector == "NRS2" else (x, y)
+
+
+def project(detector: str, grating: str, x: np.ndarray, y: np.ndarray, velocity: float = 0.0, slit: Slit = SLIT,
+            reach: tuple[float, float] = (-0.55, 0.55)) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Where the light of pixels comes from.
 
     Parameters
@@ -213,6 +251,10 @@ def project(detector: str, grating: str, x: np.ndarray, y: np.ndarray, velocity:
         Pixels of the full frame from 0, science orientation.
     velocity : float
         Towards the barycentre, m/s.
+    slit : (float, float, float, float)
+        Centre and size in the plane of the shutters, m.
+    reach : (float, float)
+        Least and greatest height.
 
     Returns
     -------
@@ -221,17 +263,15 @@ def project(detector: str, grating: str, x: np.ndarray, y: np.ndarray, velocity:
     """
     from stdatamodels.jwst.transforms.models import Unitless2DirCos
 
-    parts, angles = train(), wheel(grating)
-    moved = [0.5 * TILT_SCALE * offset / 3600 for offset in TILT_OFFSET]
-    angles = (angles[0] + moved[1], angles[1] + moved[0], *angles[2:])
+    parts, angles = train(), _turned(grating)
     if detector == "NRS2":
         x, y = NPIX - 1 - x, NPIX - 1 - y
     alpha, beta, _ = rotation(angles)(*Unitless2DirCos()(*parts["camera"](*parts[detector.lower()](x.astype(float), y.astype(float)))))
-    grid = np.linspace(-0.55, 0.55, 2001)
-    beta_in = _incidence(angles, grid)[1]
+    grid = np.linspace(*reach, 2001)
+    beta_in = _incidence(angles, grid, slit)[1]
     order = np.argsort(beta_in)
     height = np.interp(-beta, beta_in[order], grid[order], left=np.nan, right=np.nan)
-    alpha_in, beta_at, _ = (a.reshape(height.shape) for a in _incidence(angles, np.nan_to_num(height).ravel()))
+    alpha_in, beta_at, _ = (a.reshape(height.shape) for a in _incidence(angles, np.nan_to_num(height).ravel(), slit))
     if grating == "PRISM":
         s, c = np.sin(np.deg2rad(PRISM_ANGLE)), np.cos(np.deg2rad(PRISM_ANGLE))
         index = np.sqrt(((alpha + alpha_in * (1 - 2 * s**2)) / (2 * s * c)) ** 2 + alpha_in**2 + beta_at**2)

@@ -81,8 +81,9 @@ class Shelf:
         path = self._place(reftype, "fits", keys)
         for name, value in self.meta(reftype, description, keys).items():
             if isinstance(value, dict):
-                for field, text in value.items():
-                    setattr(getattr(model.meta, name), field, text)
+                node = getattr(model.meta, name, None)  # None where the schema has no such metadata: the rules alone select by them
+                for field, text in value.items() if node is not None else ():
+                    setattr(node, field, text)
             else:
                 setattr(model.meta, name, value)
         with warnings.catch_warnings():
