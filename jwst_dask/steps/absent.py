@@ -52,6 +52,10 @@ class AbsentStep(Step):
     where: ClassVar[Absent]
     pixels: ClassVar[bool] = False
 
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """By its alias: its class is made where it is asked for."""
+        return _rebuilt, (self.alias, {name: value for name, value in self.values().items() if value is not None})
+
     def applies(self, meta: Mapping[str, Any]) -> Skip | None:
         """The reason why the step is skipped.
 
@@ -69,6 +73,10 @@ class AbsentStep(Step):
             return Skip(f"no {self.where.members} members in the association")
         raise InputError(f"{meta.get('filename', 'input')}: step {self.alias} is not available for EXP_TYPE {exp_type} in this version; "
                          f"turn it off with --steps.{self.alias}.skip=true")  # fmt: skip
+
+
+def _rebuilt(alias: str, values: dict[str, Any]) -> Step:
+    return absent_class(alias)(**values)
 
 
 @cache

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
+import cloudpickle
 import numpy as np
 
 from jwst_dask.core.blocks import Receipt
@@ -60,6 +63,11 @@ class SlitTask:
     changes: tuple[tuple[str, Any], ...] = ()
     needs: tuple[str, ...] = ()
 
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Compressed: the tasks of an exposure have most in common."""
+        values = tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+        return _unpacked, (zlib.compress(cloudpickle.dumps(values), 1),)
+
     @property
     def slit(self) -> str:
         """Name of the slit; its failure is its own."""
@@ -89,6 +97,10 @@ class SlitTask:
         dq = outcome.block.arrays.get("dq") if outcome.block is not None else None
         flagged, pixels = (int(np.count_nonzero(dq & 1)), dq.size) if dq is not None else (0, 0)
         return Receipt(self.name, self.exposure, 0, 1, {}, flagged, pixels, read, outcome.seconds, time.perf_counter() - clock, size, nbytes)
+
+
+def _unpacked(packed: bytes) -> SlitTask:
+    return SlitTask(*cloudpickle.loads(zlib.decompress(packed)))
 
 
 def ready(task: SlitTask) -> tuple[Draft, Block, Any]:
