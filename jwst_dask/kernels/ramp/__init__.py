@@ -1,0 +1,1 @@
+"""Algorithms on ramps: groups of reads without reset."""

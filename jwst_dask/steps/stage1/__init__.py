@@ -1,0 +1,1 @@
+"""Steps of stage 1: ramps to count rates."""
