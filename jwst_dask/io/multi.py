@@ -286,6 +286,8 @@ def numbered(part: Part, ver: int, extra_cards: Sequence[bytes] = ()) -> list[by
     if extra_cards and out:
         cards = cards_of(out[0])
         at = next(i for i, card in enumerate(cards) if card.startswith(b"EXTNAME"))
+        own = {card[:8] for card in cards}  # what an item says of itself goes before what the product says
+        extra_cards = [card for card in extra_cards if card[:8] not in own or not card[:8].strip()]
         out[0] = with_spare(joined([*cards[: at + 1], *extra_cards, *cards[at + 1 :]]), SPARE)
     return out
 
