@@ -15,7 +15,7 @@ WIDTHS = {"NRS_MSASPEC": 5, "NRS_FIXEDSLIT": 6}
 """Rows that are extracted: nods of an MSA are 5.2 rows apart."""
 MAP_STEP, MAP_EDGE = 0.025, 0.6
 LOSS_WAVES = np.arange(52) * 1e-7 + 5e-7  # m
-SHADOW_WAVES = np.arange(107) * 5e-8 + 5e-7
+SHADOW_WAVES = np.arange(101) * 5e-8 + 5e-7  # the reference implementation takes just so many
 SUBPIXELS, PSF_REACH = 5, 18
 
 
@@ -222,5 +222,5 @@ def _extraction(shelf: Shelf, base: dict[str, str], grating: str, msa: bool) -> 
     model = dm.SpecPsfModel()
     for name in names:
         model.apertures.append({"name": name, "subpix": float(SUBPIXELS), "center_col": 0.0, "center_row": float(PSF_REACH * SUBPIXELS),
-                                "data": profile, "wave": wave})  # fmt: skip
+                                "data": profile.copy(), "wave": wave.copy()})  # fmt: skip
     shelf.model("psf", "cross-dispersion profile", model, base)
