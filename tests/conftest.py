@@ -33,6 +33,22 @@ def lrs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def field(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with three nods of six NIRSpec MOS slitlets (PRISM), their metafile, references and truth."""
+    from jwst_dask import simulate
+
+    folder = tmp_path_factory.mktemp("mos")
+    simulate.make("mos_prism", folder, nsources=3, nextended=1, nbackground=2, seed=5)
+    return folder
+
+
+@pytest.fixture
+def mos(field: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`field`, with CRDS pointing at its references."""
+    return _here(field, monkeypatch)
+
+
 @pytest.fixture
 def bots(series: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`series`, with CRDS pointing at its references."""

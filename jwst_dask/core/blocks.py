@@ -93,8 +93,12 @@ class Receipt:
     """Slit of a failure that is the slit's own."""
 
 
-def process(task: BlockTask) -> Receipt:
-    """Run one block task. Repeatable: writing the same rows twice changes nothing."""
+def process(task: Any) -> Receipt:
+    """Run one task. Repeatable: writing the same rows twice changes nothing."""
+    return _process(task) if isinstance(task, BlockTask) else task.process()  # type: ignore[no-any-return]
+
+
+def _process(task: BlockTask) -> Receipt:
     from jwst_dask.io.fits import read_block
     from jwst_dask.refs.load import load_npz
 
@@ -126,7 +130,7 @@ def guarded(task: Any, *before: Receipt) -> Receipt:
     if any(receipt.error and not receipt.slit for receipt in before):
         return Receipt(task.name, task.exposure, 0, 0, error=f"{task.name}: not done, because {before[0].name} failed", error_type="needs", slit=task.slit)
     try:
-        return process(task) if isinstance(task, BlockTask) else task.process()  # type: ignore[no-any-return]
+        return process(task)
     except Exception as error:  # reported by the client, which decides whether to go on
         return failed(task, error)
 

@@ -100,7 +100,7 @@ class SlitSession:
         for before in self._tasks[name].needs:
             self._do(before)
         task = self._tasks[name]
-        process(task) if hasattr(task, "chain") else task.process()
+        process(task)
         self._ready.add(name)
 
     def extract(self, slit: Any, **steps: Mapping[str, Any]) -> Any:

@@ -91,7 +91,7 @@ class SlitExposurePlan(ExposurePlan):
 
     def part(self, slit: SlitPlan) -> Path:
         """File of a finished slit."""
-        return self.workspace / "parts" / f"{self.name}-{_safe(slit.name)}-{slit.key[:24]}.part"
+        return self.workspace / "parts" / f"{self.name}-{_safe(slit.name)}-{slit.key[:24]}.slit"
 
     def frame(self, kind: str) -> Path:
         """Folder of the conditioned frame (``frame``), or of the one without background subtraction (``plain``)."""
@@ -188,7 +188,7 @@ class SlitExposurePlan(ExposurePlan):
             shutil.rmtree(self.frame(kind), ignore_errors=True)
         for slit in self.slits:
             if self.part(slit).exists():
-                for old in (self.workspace / "parts").glob(f"{glob_escape(self.name)}-{glob_escape(_safe(slit.name))}-????????????????????????.part"):
+                for old in (self.workspace / "parts").glob(f"{glob_escape(self.name)}-{glob_escape(_safe(slit.name))}-????????????????????????.slit"):
                     if old != self.part(slit):
                         old.unlink(missing_ok=True)
 
