@@ -34,9 +34,10 @@ def add(commands: Any, make: Any) -> None:
     shorts.add_argument("inputs", nargs="+", metavar="INPUT", help="_rate files or stage 2 associations")
     shorts.add_argument("--threshold", type=float, default=None, help="least significance (default: 7)")
     shorts.add_argument("-o", "--output-file", help="write the table as ECSV")
-    demo = make(commands, "demo", _demo, "simulate a time series, run both pipelines on a local cluster, compare with the truth")
+    demo = make(commands, "demo", _demo, "simulate a time series or slits, run the pipelines on a local cluster, compare with the truth")
     demo.add_argument("--output-dir", default="demo")
-    demo.add_argument("--mode", default="bots_prism")
+    demo.add_argument("--mode", default="bots_prism", help="bots_prism, bots_grating, lrs_slitless; mos, fs, mos_g395m (default: bots_prism)")
+    demo.add_argument("--sources", type=int, default=8, help="point sources of a MOS field")
     demo.add_argument("--segments", type=int, default=3)
     demo.add_argument("--integrations", type=int, default=60, help="in each segment")
     demo.add_argument("--workers", type=int, default=2)
@@ -126,4 +127,4 @@ def _shorts(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     from jwst_dask.simulate.demo import demo
 
-    return int(demo(args.output_dir, mode=args.mode, nsegments=args.segments, nints=args.integrations, workers=args.workers))
+    return int(demo(args.output_dir, mode=args.mode, nsegments=args.segments, nints=args.integrations, workers=args.workers, nsources=args.sources))

@@ -1,4 +1,4 @@
-"""The demonstration: a simulated transit, from count rates to a white-light curve, against its truth."""
+"""The demonstration: a simulated transit from count rates to a white-light curve, or a field of slits to spectra, against its truth."""
 
 from __future__ import annotations
 
@@ -7,44 +7,57 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 
-def demo(folder: str, mode: str = "bots_prism", nsegments: int = 3, nints: int = 60, workers: int = 2, seed: int = 0) -> int:
-    """Simulate a time series, run `calwebb_spec2` and `calwebb_tso3` on a local cluster, write report and figure.
+MODES = {"mos": "mos_prism", "fs": "fs"}
+MEDIAN_OFF = 0.02
+"""Largest error of the median flux: box, aperture correction and resampling of a simulated source are good to 0.5 %."""
+ONE_OFF = 0.06
+"""Largest error of the flux of one source in one exposure: the faintest have a signal-to-noise ratio of a few hundred in all."""
+
+
+def demo(folder: str, mode: str = "bots_prism", nsegments: int = 3, nints: int = 60, workers: int = 2, seed: int = 0,
+         nsources: int = 8, shape: tuple[int, int] | None = None) -> int:  # fmt: skip
+    """Simulate exposures, run the pipelines on a local cluster, write the report, compare with what was put in.
+
+    A time series goes through `calwebb_spec2` and `calwebb_tso3`, and the depth of the transit is compared (and plotted); slits go through
+    `calwebb_spec2`, and the fluxes of point sources are.
 
     Parameters
     ----------
     folder : str
         Where everything goes: ``inputs/``, ``crds/``, ``products/``.
     mode : str
-        Mode of `jwst_dask.simulate`.
+        Mode of `jwst_dask.simulate`; ``mos`` and ``fs`` for short.
     nsegments, nints : int
-        Segments, and integrations in each.
+        Series: segments, and integrations in each.
     workers : int
         Worker processes of the local cluster.
+    seed : int
+    nsources : int
+        MOS: point sources.
+    shape : (int, int)
+        Of the exposures, by default that of the mode.
 
     Returns
     -------
     int
-        Exit status: 1 when products are missing or the depth is not recovered within five standard deviations.
+        Exit status: 1 when products are missing, the depth is not recovered within five standard deviations, or fluxes are off by more
+        than `MEDIAN_OFF` (their median) or `ONE_OFF` (any).
     """
     from jwst_dask import simulate
-    from jwst_dask.core.execute import connect
-    from jwst_dask.core.progress import Progress
-    from jwst_dask.core.run import run
-    from jwst_dask.plots.report import make_report
 
     base, clock = Path(folder).absolute(), time.perf_counter()
-    products = base / "products"
+    mode = MODES.get(mode, mode)
+    if mode in simulate.SLIT_MODES:
+        return _slits(base, folder, mode, workers, clock, {"seed": seed, "nsources": nsources, "shape": shape})
     print(f"1. simulating {nsegments} x {nints} integrations ({mode}) into {folder}/inputs")
-    truth = simulate.make(mode, base / "inputs", nsegments=nsegments, nints=nints, seed=seed)
-    os.environ.update(simulate.environment(base / "inputs"))
-    print(f"2. calwebb_spec2 and calwebb_tso3 on a local cluster of {workers} workers")
-    with connect(local=workers) as client:
-        result = run(str(base / "inputs" / "*_rateints.fits"), output_dir=products, client=client, progress=Progress())
-    if result.exit_code:
-        print("\n".join(result.failures))
+    truth = simulate.make(mode, base / "inputs", nsegments=nsegments, nints=nints, seed=seed, shape=shape)
+    if not _run(base, folder, "calwebb_spec2 and calwebb_tso3", str(base / "inputs" / "*_rateints.fits"), workers):
         return 1
-    print(f"3. {len(result.made)} products in {folder}/products")
+    from jwst_dask.plots.report import make_report
+
+    products = base / "products"
     depth, error = _depth(products, truth)
     report = make_report(products)
     pull = abs(depth - truth.depth) / error
@@ -52,6 +65,49 @@ def demo(folder: str, mode: str = "bots_prism", nsegments: int = 3, nints: int =
     print(f"   transit depth: injected {truth.depth * 1e6:.0f} ppm, recovered {depth * 1e6:.0f} +- {error * 1e6:.0f} ppm ({pull:.1f} sigma)")
     print(f"   {time.perf_counter() - clock:.0f} s in all")
     return 0 if pull < 5 else 1
+
+
+def _run(base: Path, folder: str, what: str, inputs: Any, workers: int) -> bool:
+    """Make the products of the simulated exposures on a local cluster; whether all went well."""
+    from jwst_dask import simulate
+    from jwst_dask.core.execute import connect
+    from jwst_dask.core.progress import Progress
+    from jwst_dask.core.run import run
+
+    os.environ.update(simulate.environment(base / "inputs"))
+    print(f"2. {what} on a local cluster of {workers} workers")
+    with connect(local=workers) as client:
+        result = run(inputs, output_dir=base / "products", client=client, progress=Progress())
+    if result.exit_code:
+        print("\n".join(result.failures))
+        return False
+    print(f"3. {len(result.made)} products in {folder}/products")
+    return True
+
+
+def _slits(base: Path, folder: str, mode: str, workers: int, clock: float, options: dict[str, Any]) -> int:
+    """The demonstration of a mode with slits."""
+    from jwst_dask import simulate
+    from jwst_dask.plots.report import make_report
+
+    print(f"1. simulating a nod pattern ({mode}) into {folder}/inputs")
+    truth = simulate.make(mode, base / "inputs", **options)
+    print(f"   {len(truth.exposures)} exposures, {int((~truth.extended).sum())} point sources, {int(truth.extended.sum())} extended")
+    if not _run(base, folder, "calwebb_spec2", truth.paths(truth.level2), workers):
+        return 1
+    products = base / "products"
+    report = make_report(products)
+    ratios = np.array([ratio for _, _, ratio in truth.ratios(products.glob("*_x1d.fits"))])
+    wanted = int((~truth.extended).sum()) * len(truth.level2) // len({str(name).rsplit("_", 2)[1] for name in truth.exposures})
+    print(f"4. report {os.path.relpath(report)}")
+    if len(ratios) < wanted or not np.isfinite(ratios).all():
+        print(f"   {np.isfinite(ratios).sum()} spectra of point sources, {wanted} expected")
+        return 1
+    median, scatter = float(np.median(ratios)), float(np.ptp(np.percentile(ratios, (16, 84))) / 2)
+    print(f"   recovered over injected flux of {len(ratios)} spectra of point sources: median {median:.4f}, scatter {scatter:.4f}, "
+          f"from {ratios.min():.4f} to {ratios.max():.4f}")  # fmt: skip
+    print(f"   {time.perf_counter() - clock:.0f} s in all")
+    return 0 if abs(median - 1) < MEDIAN_OFF and np.abs(ratios - 1).max() < ONE_OFF else 1
 
 
 def _depth(products: Path, truth: Any) -> tuple[float, float]:
