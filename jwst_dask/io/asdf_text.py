@@ -161,15 +161,15 @@ def cut(text: str, match: re.Match[str], blocks: tuple[bytes, ...]) -> Fragment:
         return f"{source.group(1)}{used.index(block)}"
 
     body = _SOURCE.sub(renumber, body)
-    return Fragment(body, tuple(_extensions(text)), tuple(blocks[i] for i in used))
+    return Fragment(body, tuple(extensions_of(text)), tuple(blocks[i] for i in used))
 
 
 _WCS = re.compile(r"^( *(?:- )?)(wcs):( !<tag:stsci.edu:gwcs/wcs-\S+>\n(?:\1 +.*\n|\1- .*\n|\n)*)", re.M)
-_ANCHOR, _ALIAS = re.compile(r"(?<=[ \n])&(id\d+)\b"), re.compile(r"(?<=[ \n])\*(id\d+)\b")
+_ANCHOR, _ALIAS = re.compile(r"(?<=[ \n\[{])&(id\d+)\b"), re.compile(r"(?<=[ \n\[{])\*(id\d+)\b")
 _SOURCE = re.compile(r"(!core/ndarray-\S+\n\s+source: )(\d+)(?=\n)")
 
 
-def _extensions(text: str) -> list[str]:
+def extensions_of(text: str) -> list[str]:
     """Entries of ``history: extensions:`` as text, indented as in the file."""
     match = re.search(r"^  extensions:\n((?:  - .*\n(?:    .*\n)*)+)", text, re.M)
     return re.findall(r"  - .*\n(?:    .*\n)*", match.group(1)) if match else []
@@ -208,7 +208,7 @@ def compose(text: str, blocks: Sequence[bytes], fragments: list[Fragment], rows:
 
 
 _HOLDER = re.compile(rf"^( *(?:- )?){_PLACE}(\d+): \[(\S+)\]\n", re.M)
-_NAMED = re.compile(r"(?<=[ \n])([&*])(id\d+)\b")
+_NAMED = re.compile(r"(?<=[ \n\[{])([&*])(id\d+)\b")
 
 
 def paste(text: str, fragments: Sequence[Fragment], mark: str = "") -> str:
@@ -267,7 +267,7 @@ def resize(text: str, rows: Mapping[tuple[str, int], int]) -> str:
 
 def with_extensions(text: str, entries: Iterable[str]) -> str:
     """Add the ASDF extensions that pasted text needs to those that the file declares."""
-    there = _extensions(text)
+    there = extensions_of(text)
     names = {_uri(entry) for entry in there}
     new = []
     for entry in entries:

@@ -31,6 +31,7 @@ STEPS: dict[str, str] = {
     "extract_1d": "jwst_dask.steps.stage2.extract_1d:Extract1dStep",
     "outlier_detection": "jwst_dask.steps.stage3.outlier_detection:OutlierDetectionStep",
     "white_light": "jwst_dask.steps.stage3.white_light:WhiteLightStep",
+    "combine_1d": "jwst_dask.steps.stage3.combine_1d:Combine1dStep",
 }
 """Alias -> module:class, imported when first used."""
 
