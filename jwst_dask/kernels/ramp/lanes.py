@@ -1,0 +1,125 @@
+"""Differences of consecutive groups of many pixels side by side, and their medians.
+
+Pixels lie along the last axis (lanes), so that sorting is comparisons of whole rows of scratch, which the compiler turns
+into vector instructions, instead of a selection pixel by pixel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jwst_dask.kernels._jit import jit
+
+UNUSABLE = np.uint8(1 | 2)
+"""DO_NOT_USE and SATURATED: groups that take part in no difference."""
+MOST_LANES = 64
+SCRATCH_VALUES = 1 << 17
+"""float32 numbers of one scratch array that should not be exceeded, to stay in a core's cache."""
+
+
+def lanes_for(ndiffs: int) -> int:
+    """How many pixels are handled side by side for this number of differences a pixel."""
+    return int(max(16, min(MOST_LANES, SCRATCH_VALUES // max(ndiffs, 1))))
+
+
+@jit
+def electrons(sci, dq, gain, i, g, y, x):  # type: ignore[no-untyped-def]
+    """Signal of one group in electrons (float32), NaN if it is not usable."""
+    if dq[i, g, y, x] & UNUSABLE:
+        return np.float32(np.nan)
+    return np.float32(sci[i, g, y, x] * gain[y, x])
+
+
+@jit
+def difference(sci, dq, gain, i, g, y, x):  # type: ignore[no-untyped-def]
+    """Difference of group `g` and the one before in electrons (float64 of a float32), NaN if one is not usable."""
+    return np.float64(electrons(sci, dq, gain, i, g, y, x) - electrons(sci, dq, gain, i, g - 1, y, x))
+
+
+@jit
+def load(sci, dq, gain, y, x0, width, diffs):  # type: ignore[no-untyped-def]
+    """Fill ``diffs[:, :width]`` with the differences of the pixels from `x0` on in row `y`.
+
+    Parameters
+    ----------
+    sci : float32[integration, group, y, x]
+    dq : uint8[integration, group, y, x]
+    gain : float32[y, x]
+    y, x0, width : int
+    diffs : float32[integration * (group - 1), lane]
+        Receives the differences in electrons, rounded to float32 after the gain and after the difference.
+    """
+    nints, ngroups = sci.shape[:2]
+    before, factor = np.empty(width, np.float32), gain[y, x0 : x0 + width]
+    for i in range(nints):
+        for g in range(ngroups):
+            values, flags = sci[i, g, y, x0 : x0 + width], dq[i, g, y, x0 : x0 + width]
+            if g == 0:
+                for k in range(width):
+                    value = values[k] * factor[k]
+                    before[k] = np.float32(np.nan) if flags[k] & UNUSABLE else value
+                continue
+            out = diffs[i * (ngroups - 1) + g - 1]
+            for k in range(width):
+                value = values[k] * factor[k]
+                value = np.float32(np.nan) if flags[k] & UNUSABLE else value
+                out[k] = value - before[k]
+                before[k] = value
+
+
+@jit
+def copy_finite_last(diffs, width, absolute, work, count):  # type: ignore[no-untyped-def]
+    """Copy the differences (or their absolute values) with infinity in place of NaN, and count what is not NaN.
+
+    Parameters
+    ----------
+    diffs, work : float32[difference, lane]
+    width : int
+    absolute : bool
+    count : int32[lane]
+    """
+    for k in range(width):
+        count[k] = 0
+    for j in range(diffs.shape[0]):
+        source, target = diffs[j], work[j]
+        for k in range(width):
+            value = source[k]
+            good = value == value
+            value = abs(value) if absolute else value
+            target[k] = value if good else np.float32(np.inf)
+            count[k] += np.int32(1) if good else np.int32(0)
+
+
+@jit
+def sort(work, width):  # type: ignore[no-untyped-def]
+    """Sort every lane of ``work[:, :width]`` in ascending order (K. Batcher's merge exchange)."""
+    n = work.shape[0]
+    top = 1
+    while 2 * top < n:
+        top *= 2
+    p = top
+    while p > 0 and n > 1:
+        q, r, d = top, 0, p
+        while True:
+            for i in range(n - d):
+                if i & p == r:
+                    low, high = work[i], work[i + d]
+                    for k in range(width):
+                        a, b = low[k], high[k]
+                        low[k] = a if a < b else b
+                        high[k] = b if a < b else a
+            if q == p:
+                break
+            d, q, r = q - p, q // 2, p
+        p //= 2
+
+
+@jit
+def middle(work, k, first, last):  # type: ignore[no-untyped-def]
+    """Median (float64) of the sorted numbers ``work[first:last, k]``; NaN of none."""
+    n = last - first
+    if n <= 0:
+        return np.nan
+    if n % 2:
+        return np.float64(work[first + n // 2, k])
+    return (np.float64(work[first + n // 2 - 1, k]) + np.float64(work[first + n // 2, k])) / 2.0
