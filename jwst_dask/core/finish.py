@@ -75,6 +75,8 @@ def carry_out(plan: Plan, opts: Any, client: Any, result: Result, progress: Any 
         tasks = work.allocate(StateStore(states))
         if progress is not None:
             progress.start(len(tasks), ", ".join(dict.fromkeys(job.pipeline.alias for job in plan.jobs)))
+        for job, exposure in work.ready:  # all their slits are done
+            work.complete(job, exposure)
         execute.run_tasks(tasks, work.done, client, opts.threads, opts.scheduler)
         work.finish_jobs()
     finally:
@@ -108,6 +110,7 @@ class _Work:
         self.waiting: dict[int, int] = {}
         self.exposures: dict[int, tuple[Job, ExposurePlan]] = {e.index: (job, e) for job in plan.jobs for e in job.exposures}
         self.failed: set[int] = set()
+        self.ready: list[tuple[Job, ExposurePlan]] = []
         self.white: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
 
     def allocate(self, store: StateStore) -> list[BlockTask]:
@@ -129,6 +132,8 @@ class _Work:
                     own = exposure.tasks(store, table if "ver" in exposure.tables else None, exposure.tables.get("ver", 0))
                     self.waiting[exposure.index] = len(own)
                     tasks += own
+                    if not own and any(p.layout is None for p in exposure.pending()):
+                        self.ready.append((job, exposure))
                 for stage in exposure.stages:  # the store has it
                     stage.state = {}
         return tasks
@@ -181,9 +186,9 @@ class _Work:
             self.white.setdefault(receipt.exposure, []).append((receipt.start, sums, times))
         self.waiting[receipt.exposure] -= 1
         if self.waiting[receipt.exposure] == 0 and receipt.exposure not in self.failed:
-            self._complete(job, exposure)
+            self.complete(job, exposure)
 
-    def _complete(self, job: Job, exposure: ExposurePlan) -> None:
+    def complete(self, job: Job, exposure: ExposurePlan) -> None:
         """Finish an exposure's products, all of whose tasks are done."""
         for planned in exposure.pending():
             if planned.layout is None:  # put together from the slits
