@@ -171,7 +171,7 @@ def _rows(sci, dq, gain, noise, nframes, how, limits, neighbours, low, high, siz
     """Row after row: detection runs one row ahead of the flags that depend on its neighbours."""
     nints, ngroups, ny, nx = dq.shape
     ndiffs, total = nints * (ngroups - 1), 0
-    diffs, work = np.empty((ndiffs, nlanes), np.float32), np.empty((ndiffs, nlanes), np.float32)
+    diffs, work = np.empty((ndiffs, nlanes), np.float32), np.zeros((ndiffs, nlanes), np.float32)
     median, sigma = np.empty((2, nx), np.float64), np.empty((2, nx), np.float64)
     marks = np.zeros((3, nints, ngroups, nx), np.uint8) if neighbours else np.zeros((3, 0, 0, 0), np.uint8)
     until, follows = np.empty(nx, np.int64), groups[0] > 0 or groups[1] > 0
@@ -201,13 +201,13 @@ def _noise(median, square, nframes):  # type: ignore[no-untyped-def]
 @jit
 def _detect_row(sci, dq, gain, noise, nframes, y, how, limits, diffs, work, median, sigma):  # type: ignore[no-untyped-def]
     """Flag the jumps of row `y` (unless clipping did), and find the median and noise of its pixels (float64[x])."""
-    nx, nlanes, ndiffs = dq.shape[3], diffs.shape[1], diffs.shape[0]
+    nx, nlanes = dq.shape[3], diffs.shape[1]
     count = np.empty(nlanes, np.int32)
     for x0 in range(0, nx, nlanes):
         width = min(nlanes, nx - x0)
         load(sci, dq, gain, y, x0, width, diffs)
         copy_finite_last(diffs, width, False, work, count)
-        sort(work, width)
+        sort(work)
         for k in range(width):
             median[x0 + k] = middle(work, k, 0, count[k])
             sigma[x0 + k] = _noise(median[x0 + k], noise[y, x0 + k] * noise[y, x0 + k], nframes)
@@ -215,7 +215,7 @@ def _detect_row(sci, dq, gain, noise, nframes, y, how, limits, diffs, work, medi
             _flag_all(dq, y, x0, width, diffs, median[x0 : x0 + width], sigma[x0 : x0 + width], limits[0])
         elif how == ITERATIVE:
             copy_finite_last(diffs, width, True, work, count)
-            sort(work, width)
+            sort(work)
             for k in range(width):
                 square = noise[y, x0 + k] * noise[y, x0 + k]
                 least, most = _iterate(work, k, count[k], square, nframes, limits)
@@ -297,26 +297,61 @@ def _clip(sci, dq, gain, limit, together, nlanes):  # type: ignore[no-untyped-de
     """Flag differences outside the limits that sigma clipping leaves, of each group or of all groups `together`."""
     nints, ngroups, ny, nx = dq.shape
     ndiffs = ngroups - 1
-    diffs, values = np.empty((nints * ndiffs, nlanes), np.float32), np.empty(nints * ndiffs, np.float64)
     sets, step = (1, 1) if together else (ndiffs, ndiffs)
+    diffs, work = np.empty((nints * ndiffs, nlanes), np.float32), np.zeros((nints * ndiffs // sets, nlanes), np.float32)
+    values, far = np.empty(nints * ndiffs // sets, np.float64), np.empty(nlanes, np.bool_)
     for y in range(ny):
         for x0 in range(0, nx, nlanes):
             width = min(nlanes, nx - x0)
             load(sci, dq, gain, y, x0, width, diffs)
-            for k in range(width):
-                for start in range(sets):
-                    count = 0
-                    for j in range(start, nints * ndiffs, step):
-                        if np.isfinite(diffs[j, k]):
-                            values[count] = diffs[j, k]
-                            count += 1
-                    if count == 0:
-                        continue
-                    low, high = bounds(values, count, limit, CLIP_ROUNDS)
-                    for j in range(start, nints * ndiffs, step):
-                        value = np.float64(diffs[j, k])
-                        if np.isfinite(value) and (value < low or value > high):
-                            dq[j // ndiffs, j % ndiffs + 1, y, x0 + k] |= JUMP
+            for start in range(sets):
+                part = diffs[start::step]
+                _far(part, width, limit, work, far)
+                for k in range(width):
+                    if far[k]:
+                        _clip_pixel(dq, y, x0 + k, part, k, start, step, limit, values)
+
+
+@jit
+def _far(diffs, width, limit, work, far):  # type: ignore[no-untyped-def]
+    """Whether any of the finite ``diffs[:, lane]`` may be outside the limits of the first round (bool[lane], `far`)."""
+    count, mean, square = np.zeros(width, np.int64), np.zeros(width, np.float64), np.zeros(width, np.float64)
+    for j in range(diffs.shape[0]):
+        source, target = diffs[j], work[j]
+        for k in range(width):
+            good = abs(source[k]) < np.float32(np.inf)
+            target[k] = source[k] if good else np.float32(np.inf)
+            count[k] += 1 if good else 0
+            mean[k] += source[k] if good else 0.0
+    for k in range(width):
+        mean[k] /= max(count[k], 1)
+    for j in range(diffs.shape[0]):
+        target = work[j]
+        for k in range(width):
+            apart = np.float64(target[k]) - mean[k]
+            square[k] += apart * apart if target[k] < np.float32(np.inf) else 0.0
+    sort(work)
+    for k in range(width):
+        far[k] = False
+        if count[k] > 0:
+            centre, reach = middle(work, k, 0, count[k]), limit * np.sqrt(square[k] / count[k])
+            slack = (1.0 - NEARLY) * (abs(centre) + reach)
+            far[k] = not (work[count[k] - 1, k] < centre + reach - slack and work[0, k] > centre - reach + slack)
+
+
+@jit
+def _clip_pixel(dq, y, x, diffs, k, start, step, limit, values):  # type: ignore[no-untyped-def]
+    """Clip ``diffs[:, k]``, which are every `step`-th difference of a pixel from `start` on, and flag what is outside."""
+    count, ndiffs = 0, dq.shape[1] - 1
+    for j in range(diffs.shape[0]):
+        if np.isfinite(diffs[j, k]):
+            values[count] = diffs[j, k]
+            count += 1
+    low, high = bounds(values, count, limit, CLIP_ROUNDS)
+    for j in range(diffs.shape[0]):
+        value, n = np.float64(diffs[j, k]), start + j * step
+        if np.isfinite(value) and (value < low or value > high):
+            dq[n // ndiffs, n % ndiffs + 1, y, x] |= JUMP
 
 
 @jit

@@ -19,7 +19,7 @@ SCRATCH_VALUES = 1 << 17
 
 def lanes_for(ndiffs: int) -> int:
     """How many pixels are handled side by side for this number of differences a pixel."""
-    return int(max(16, min(MOST_LANES, SCRATCH_VALUES // max(ndiffs, 1))))
+    return int(max(32, min(MOST_LANES, SCRATCH_VALUES // max(ndiffs, 1))))
 
 
 @jit
@@ -91,26 +91,32 @@ def copy_finite_last(diffs, width, absolute, work, count):  # type: ignore[no-un
 
 
 @jit
-def sort(work, width):  # type: ignore[no-untyped-def]
-    """Sort every lane of ``work[:, :width]`` in ascending order (K. Batcher's merge exchange)."""
-    n = work.shape[0]
+def _exchange(values, low, high, size):  # type: ignore[no-untyped-def]
+    """Put the smaller of each pair of numbers into the run from `low` on, the larger into that from `high` on."""
+    left, right = values[low : low + size], values[high : high + size]
+    for k in range(size):
+        a, b = left[k], right[k]
+        left[k] = a if a < b else b
+        right[k] = b if a < b else a
+
+
+@jit
+def sort(work):  # type: ignore[no-untyped-def]
+    """Sort every lane of float32[difference, lane] in ascending order (K. Batcher's merge exchange, rows in runs)."""
+    n, width = work.shape
+    values = work.reshape(-1)
     top = 1
     while 2 * top < n:
         top *= 2
     p = top
     while p > 0 and n > 1:
-        q, r, d = top, 0, p
+        q, first, apart = top, 0, p
         while True:
-            for i in range(n - d):
-                if i & p == r:
-                    low, high = work[i], work[i + d]
-                    for k in range(width):
-                        a, b = low[k], high[k]
-                        low[k] = a if a < b else b
-                        high[k] = b if a < b else a
+            for i in range(first, n - apart, 2 * p):
+                _exchange(values, i * width, (i + apart) * width, min(p, n - apart - i) * width)
             if q == p:
                 break
-            d, q, r = q - p, q // 2, p
+            apart, q, first = q - p, q // 2, p
         p //= 2
 
 
