@@ -7,6 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test parity lint types bench clean
 demo: $(STAMP)
 	$(BIN)/jwst-dask demo --output-dir demo
+	$(BIN)/jwst-dask demo --mode mos --output-dir demo/mos
 
 test: $(STAMP) lint types
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not peer and not slow"
