@@ -267,3 +267,11 @@ def test_no_slit_on_the_detector(paths: dict[str, str]) -> None:
     values = cases.FS | {"instrument.detector": "NRS2"}  # PRISM spectra end on NRS1
     with pytest.raises(NoDataOnDetectorError, match="none of its 5 open slits falls on detector NRS2"):
         assigned(values, paths)
+
+
+def test_lamps_and_their_gratings() -> None:
+    """The table of the pipeline documents."""
+    from jwst_dask.steps.stage2.assign_wcs import lamp_mismatch
+
+    assert not lamp_mismatch("LINE2", "G235H") and not lamp_mismatch("FLAT5", "PRISM") and not lamp_mismatch("NONE", "G140M")
+    assert "G395M and G395H" in lamp_mismatch("FLAT3", "G140M") and "PRISM" in lamp_mismatch("LINE4", "G235M")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from jwst_dask.data.exposure import Draft
     from jwst_dask.data.slits import SlitSpec
     from jwst_dask.refs.crds import References
+
+log = logging.getLogger(__name__)
 
 SPECTROSCOPIC = (
     "MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS", "MIR_MRS", "MIR_WFSS", "NIS_SOSS", "NIS_WFSS", "NRC_TSGRISM", "NRC_WFSS",
@@ -96,6 +99,9 @@ class AssignWcsStep(MetaStep):
         model = draft.model
         info, instrument = model.meta.wcsinfo.instance, model.meta.instrument
         refs = {name: paths[name] for name in OPTICS}
+        if (odd := lamp_mismatch(instrument.lamp_state, instrument.grating)) and model.meta.exposure.type != "NRS_FIXEDSLIT":
+            draft.log.append(odd)
+            log.warning("%s: %s", draft.path, odd)
         folders = folders_of(draft.path, draft.members)
         found = WcsReferences(refs, str(instrument.name), model.meta.exposure.type)
         slits = open_slits(model, found, self.slit_y_low, self.slit_y_high, folders, draft.log)
@@ -110,6 +116,23 @@ class AssignWcsStep(MetaStep):
             raise NoDataOnDetectorError(f"{draft.path}: none of its {len(slits)} open slits falls on detector {instrument.detector}")
         draft.shared["wcs_references"] = refs
         return specs
+
+
+LAMP_GRATINGS = {
+    **dict.fromkeys(("FLAT1", "FLAT4", "LINE1", "REF"), ("G140M", "G140H")),
+    **dict.fromkeys(("FLAT2", "LINE2"), ("G235M", "G235H")),
+    **dict.fromkeys(("FLAT3", "LINE3"), ("G395M", "G395H")),
+    **dict.fromkeys(("FLAT5", "LINE4"), ("PRISM",)),
+}
+"""Gratings that each lamp has the filter for (pipeline documents: "NIRSpec Lamp Exposures")."""
+
+
+def lamp_mismatch(lamp: str | None, grating: str | None) -> str:
+    """What is odd about a lamp seen through a grating, or nothing; such exposures are processed all the same."""
+    meant = LAMP_GRATINGS.get(str(lamp or "").upper())
+    if meant is None or str(grating or "").upper() in meant:
+        return ""
+    return f"LAMP {lamp} has the filter for {' and '.join(meant)}, GRATING is {grating}: its wavelength range is not that of the grating"
 
 
 def _set_spectral_keywords(model: Any) -> None:
