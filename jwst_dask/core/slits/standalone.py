@@ -18,9 +18,8 @@ from jwst_dask.core.plan import ExposurePlan, PlannedProduct
 from jwst_dask.core.prepare import Stage, StateStore, flat_meta
 from jwst_dask.core.slits import references, store
 from jwst_dask.core.slits.chain import AS_FIXED, Outcome, run_slit
-from jwst_dask.core.slits.names import MASTER, MASTER_PRODUCTS
+from jwst_dask.core.slits.names import FIXED, MASTER, MASTER_PRODUCTS, side_products
 from jwst_dask.core.slits.opened import open_slit, spec_of
-from jwst_dask.core.slits.plan import SIDE
 from jwst_dask.core.slits.tasks import MasterTask, load_spectrum, save_spectrum
 from jwst_dask.core.step import Step
 from jwst_dask.data.exposure import Draft
@@ -34,8 +33,8 @@ log = logging.getLogger(__name__)
 
 BY_SLIT = ("srctype", MASTER, "wavecorr", "flat_field", "pathloss", "barshadow", "photom", "pixel_replace", "resample_spec", "extract_1d")
 """Steps that work on products with many slits."""
-CALIBRATION = ("flat_field", "pathloss", "barshadow", "photom")
-"""Steps that the master background goes through."""
+BACKGROUND = ("flat_field", "pathloss", "barshadow", "photom", "pixel_replace", "resample_spec", "extract_1d")
+"""Steps that background slits go through for the master background."""
 
 
 class FileDraft(Draft):
@@ -129,7 +128,7 @@ class FilePlan(ExposurePlan):
             return self._side(planned)
         paths = [path for entry in self.content.entries if entry.name not in self.failed_slits and (path := self.part(entry)).exists()]
         suffix = planned.product.extra or planned.product.suffix
-        parts = [part for path in paths if (part := store.load_part(path, suffix)) is not None]
+        parts = [part for path in paths if (part := store.load_part(path, suffix) or store.load_part(path, suffix + FIXED)) is not None]
         if not parts:
             return False
         multi.assemble(planned.temporary, self._model([store.part_index(path) for path in paths], planned), parts)
@@ -157,7 +156,7 @@ class FilePlan(ExposurePlan):
         from jwst_dask.data.models import blank, copy_metadata
 
         suffix = planned.product.extra or planned.product.suffix
-        names = {index["products"][suffix]["class"] for index in indices if suffix in index["products"]}
+        names = {index["products"][one]["class"] for index in indices for one in (suffix, suffix + FIXED) if one in index["products"]}
         name, source = names.pop(), self.content.model()
         if name == self.content.class_name and not planned.product.extra and self.step.alias != "resample_spec":
             model = source
@@ -295,7 +294,7 @@ def companions(step: Step) -> dict[str, Step]:
     from jwst_dask.steps import step_class
 
     out = {step.alias: step}
-    for alias in CALIBRATION if step.alias == MASTER else ():
+    for alias in BACKGROUND if step.alias == MASTER else ():
         cls = step_class(alias)
         out[alias] = cls.make(overrides={reftype: path for reftype, path in step.overrides.items() if reftype in cls.references})
     return out
@@ -340,9 +339,7 @@ def products(step: Step, suffix: str) -> Iterable[Product]:
     spectra = step.alias == "extract_1d"
     needs = step.alias if step.alias == "resample_spec" else ""
     yield Product(suffix, suffix, spectra=spectra, needs=needs, folder=step.output_dir or "", base=step.output_file or "")
-    for parameter, name in SIDE.items():
-        if getattr(step, parameter, False) and not (step.alias != MASTER and parameter == "save_background"):
-            yield Product(name, name, extra=name)
+    yield from (Product(name, name, extra=name) for name in side_products(step))
     if step.alias == MASTER and getattr(step, "save_background", False):
         yield from (Product(name, name, extra=name) for name in MASTER_PRODUCTS)
 
