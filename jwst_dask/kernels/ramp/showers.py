@@ -1,0 +1,226 @@
+"""Showers: faint extended light of secondary particles in MIRI's detectors.
+
+Differences in units of their noise are smoothed with a ring; large areas above a threshold are flagged, for some time,
+unless that changes a pixel's rate by too much. Needs whole frames of all integrations.
+
+Document: "Jump detection" of the JWST pipeline documentation, "Showers".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jwst_dask.kernels._jit import jit
+from jwst_dask.kernels.ramp.jump import dead_groups
+from jwst_dask.kernels.ramp.lanes import copy_finite_last, electrons, lanes_for, load, sort
+from jwst_dask.kernels.ramp.regions import find_regions
+from jwst_dask.kernels.ramp.snowballs import flag_ellipse
+
+DO_NOT_USE, INVALID = np.uint8(1), np.uint8(1 | 2 | 4)
+REFERENCE_PIXEL = np.uint32(1 << 31)
+LEAST_DIFFERENCES = 10
+LEAST_WEIGHT = 1e-3
+"""Of the mean of the ring's pixels, below which there is too little to smooth."""
+CLIP_SIGMA = 5.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What counts as a shower, and what is flagged.
+
+    Attributes
+    ----------
+    snr : float
+        Threshold of the smoothed differences, in units of their noise.
+    min_area : int
+        Pixels above it.
+    expand_ratio : float
+        By which the ellipse of the area grows.
+    groups : int
+        Groups after the shower that are flagged too.
+    max_change : float
+        Largest change of the mean difference of a pixel, in electrons, for which its flags stay.
+    max_width : int
+        Of an ellipse.
+    clip_groups : int
+        Integrations from which on median and noise of each group come from sigma clipping.
+    nframes : int
+        Frames averaged in a group.
+    """
+
+    snr: float = 1.2
+    min_area: int = 90
+    expand_ratio: float = 1.1
+    groups: int = 0
+    max_change: float = 6.0
+    max_width: int = 400
+    clip_groups: int = 100
+    nframes: int = 1
+
+
+def find_showers(sci: np.ndarray, groupdq: np.ndarray, pixeldq: np.ndarray, gain: np.ndarray, readnoise: np.ndarray, ring: np.ndarray,
+                 options: Options, searched: bool = True) -> int:  # fmt: skip
+    """Flag showers in whole frames of all integrations, in place.
+
+    Parameters
+    ----------
+    sci : float32[integration, group, y, x]
+        Signal in DN; not changed.
+    groupdq : uint8[integration, group, y, x]
+        With the jumps that were found.
+    pixeldq : uint32[y, x]
+    gain, readnoise : float32[y, x]
+        Electrons per DN; DN.
+    ring : float64[size, size]
+        Smoothing kernel; odd size.
+    options : Options
+    searched : bool
+        Whether jumps were looked for at all.
+
+    Returns
+    -------
+    int
+        Showers found; 0 with fewer than ten usable differences.
+    """
+    nints, ngroups, ny, nx = groupdq.shape
+    if nints * (ngroups - 1) - int(dead_groups(groupdq).sum()) < LEAST_DIFFERENCES:
+        return 0
+    bad = np.empty_like(groupdq)
+    _unusable(groupdq, bad, searched)
+    centre, spread = _typical(sci, bad, gain, (readnoise * gain).astype(np.float32, copy=False), options)
+    flags = groupdq.copy()
+    flags[:, :, pixeldq == REFERENCE_PIXEL] = DO_NOT_USE
+    found = []
+    for i in range(nints):
+        usable = np.flatnonzero(~dead_groups(flags[i : i + 1])[0])
+        for g in range((int(usable[0]) if usable.size else 0) + 1, ngroups):
+            step = np.empty((ny, nx), np.float32)
+            _difference(sci, bad, gain, i, g, step)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                ratio = np.abs(step - centre[(g - 1) % len(centre)]) / spread[(g - 1) % len(spread)]
+            good = np.isfinite(ratio) & (((flags[i, g] | pixeldq) & INVALID) == 0)
+            areas = find_regions(_above(ratio, good, ring, options.snr), options.min_area)
+            found += [(i, g, areas.ellipse(k)) for k in range(len(areas))]
+    for i, g, ellipse in found:
+        flag_ellipse(flags[i, g : g + options.groups + 1], ellipse, options.expand_ratio, options.max_width)
+    _accept(sci, groupdq, flags, gain, np.float32(options.max_change))
+    return len(found)
+
+
+def _typical(sci: np.ndarray, bad: np.ndarray, gain: np.ndarray, noise: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:
+    """Usual difference and its noise: of all groups ([1, y, x]), or by group ([group - 1, y, x]) in a long series."""
+    nints, ngroups, ny, nx = sci.shape
+    if nints < options.clip_groups:
+        centre = np.empty((1, ny, nx), np.float32)
+        _medians(sci, bad, gain, centre[0], lanes_for(nints * (ngroups - 1)))
+        with np.errstate(invalid="ignore"):
+            return centre, np.sqrt(np.abs(centre) + noise**2 / options.nframes)
+    import warnings
+
+    from astropy.stats import sigma_clipped_stats
+
+    steps = np.empty((nints, ngroups - 1, ny, nx), np.float32)
+    for i in range(nints):
+        for g in range(1, ngroups):
+            _difference(sci, bad, gain, i, g, steps[i, g - 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _, middle, spread = sigma_clipped_stats(steps, sigma=CLIP_SIGMA, axis=0)
+    return middle, spread
+
+
+def _above(ratio: np.ndarray, good: np.ndarray, ring: np.ndarray, limit: float) -> np.ndarray:
+    """Good pixels at which the smoothed ratio is above a limit (uint8[y, x]); pixels that are not good do not count."""
+    from scipy.signal import oaconvolve
+
+    smooth = oaconvolve(np.where(good, ratio, 0).astype(ratio.dtype, copy=False), ring, mode="same")
+    weight = np.full(ratio.shape, ring.sum())
+    _subtract_ring(good, ring, weight)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (good & (weight > LEAST_WEIGHT * ring.mean()) & (smooth / weight > limit)).astype(np.uint8)
+
+
+@jit
+def _subtract_ring(good, ring, weight):  # type: ignore[no-untyped-def]
+    """Take the ring around every pixel that is not good from the weights; outside of the frame counts as good."""
+    (ny, nx), half = good.shape, ring.shape[0] // 2
+    for y in range(ny):
+        for x in range(nx):
+            if good[y, x]:
+                continue
+            for v in range(max(y - half, 0), min(y + half + 1, ny)):
+                for u in range(max(x - half, 0), min(x + half + 1, nx)):
+                    weight[v, u] -= ring[v - y + half, u - x + half]
+
+
+@jit
+def _unusable(dq, bad, searched):  # type: ignore[no-untyped-def]
+    """1 where a group has jumped or cannot be used; other flags beside these count only where jumps were looked for."""
+    nints, ngroups, ny, nx = dq.shape
+    for i in range(nints):
+        for g in range(ngroups):
+            for y in range(ny):
+                for x in range(nx):
+                    value = dq[i, g, y, x]
+                    bad[i, g, y, x] = 1 if 1 <= value <= 5 or (searched and value & 3) else 0
+
+
+@jit
+def _difference(sci, bad, gain, i, g, out):  # type: ignore[no-untyped-def]
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            out[y, x] = electrons(sci, bad, gain, i, g, y, x) - electrons(sci, bad, gain, i, g - 1, y, x)
+
+
+@jit
+def _medians(sci, bad, gain, out, nlanes):  # type: ignore[no-untyped-def]
+    """Median of all differences of each pixel, in float32."""
+    nints, ngroups, ny, nx = sci.shape
+    diffs, work = np.empty((nints * (ngroups - 1), nlanes), np.float32), np.zeros((nints * (ngroups - 1), nlanes), np.float32)
+    count = np.empty(nlanes, np.int32)
+    for y in range(ny):
+        for x0 in range(0, nx, nlanes):
+            width = min(nlanes, nx - x0)
+            load(sci, bad, gain, y, x0, width, diffs)
+            copy_finite_last(diffs, width, False, work, count)
+            sort(work)
+            for k in range(width):
+                n = count[k]
+                if n == 0:
+                    out[y, x0 + k] = np.nan
+                else:
+                    out[y, x0 + k] = np.float32(work[(n - 1) // 2, k] + work[n // 2, k]) / np.float32(2)
+
+
+@jit
+def _mean_step(sci, dq, gain, i, y, x):  # type: ignore[no-untyped-def]
+    """Mean difference of the groups of a pixel without flags, in electrons (float32); NaN of none."""
+    total, count = np.float32(0), 0
+    for g in range(1, dq.shape[1]):
+        if (dq[i, g, y, x] | dq[i, g - 1, y, x]) & INVALID:
+            continue
+        step = np.float32(np.float32(sci[i, g, y, x] * gain[y, x]) - np.float32(sci[i, g - 1, y, x] * gain[y, x]))
+        if step == step:
+            total = np.float32(total + step)
+            count += 1
+    return np.float32(total / np.float64(count)) if count else np.float32(np.nan)
+
+
+@jit
+def _accept(sci, dq, flags, gain, limit):  # type: ignore[no-untyped-def]
+    """Take over the new `flags` of the pixels whose rate stays known and changes by `limit` at most."""
+    nints, ngroups, ny, nx = dq.shape
+    for i in range(nints):
+        for y in range(ny):
+            for x in range(nx):
+                same = True
+                for g in range(ngroups):
+                    same &= dq[i, g, y, x] == flags[i, g, y, x]
+                if same:
+                    continue
+                change = abs(np.float32(_mean_step(sci, dq, gain, i, y, x) - _mean_step(sci, flags, gain, i, y, x)))
+                if change <= limit:
+                    for g in range(ngroups):
+                        dq[i, g, y, x] = flags[i, g, y, x]
