@@ -253,3 +253,39 @@ def _fits(found: np.ndarray, path: str, reftype: str, block: Any) -> None:
         raise ReferenceError_(f"the {reftype} reference {os.path.basename(path)} has {found.shape[-2]} x {found.shape[-1]} pixels (y, x) where the "
                               f"exposure has {block.arrays['sci'].shape[-2]} x {block.arrays['sci'].shape[-1]}; "
                               f"give another file with override_{reftype}")  # fmt: skip
+
+
+def band(array: np.ndarray, block: Any) -> np.ndarray:
+    """The rows of an exposure's image (or stack) that a block stands for (a view)."""
+    start = int(getattr(block, "y0", 0) or 0)
+    return array[..., start : start + block.arrays["sci"].shape[-2], :]
+
+
+def same_frame(model: Any, path: str, reftype: str) -> Located:
+    """A reference that must have the exposure's own frame, because it depends on how that is read out.
+
+    Raises
+    ------
+    ReferenceError_
+        When it has another size.
+    """
+    found = contents(path)
+    shape, frame = found.shapes.get("SCI", ()), tuple(int(n) for n in model.data.shape[-2:])
+    if tuple(shape[-2:]) != frame:
+        raise ReferenceError_(f"the {reftype} reference {path} has images of {' x '.join(map(str, shape[-2:])) or 'no'} pixels (y, x), the exposure's are "
+                              f"{frame[0]} x {frame[1]}; give one of this subarray with override_{reftype}")  # fmt: skip
+    return Located(path, reftype, (slice(0, frame[0]), slice(0, frame[1])), found.header, found.shapes)
+
+
+def sequence(model: Any) -> tuple[int, int]:
+    """Frames averaged in a group, and frames left out between groups (NFRAMES, GROUPGAP).
+
+    Raises
+    ------
+    InputError
+        When the exposure does not say.
+    """
+    nframes, groupgap = model.meta.exposure.nframes, model.meta.exposure.groupgap
+    if nframes is None or groupgap is None:
+        raise InputError(f"the exposure has no NFRAMES or GROUPGAP ({nframes}, {groupgap}); set these keywords in its primary header")
+    return int(nframes), int(groupgap)
