@@ -1,0 +1,206 @@
+"""NIRSpec IRS2 frames: bad reference pixels are found, flagged and replaced; interleaved reference pixels correct the rest and go."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from jwst_dask.core.errors import ReferenceError_
+from jwst_dask.core.memo import memo
+from jwst_dask.data.dq import PIXEL
+from jwst_dask.kernels.ramp.irs2 import COLUMNS, NORMAL, OUTPUTS, PERIOD, REFERENCE, Corrector, is_normal, make_filters, make_tables
+from jwst_dask.kernels.ramp.irs2_fourier import SLOTS
+from jwst_dask.refs.load import CACHE, token
+
+BAD = np.uint32(PIXEL["BAD_REF_PIXEL"])
+MARK = np.uint32(PIXEL["BAD_REF_PIXEL"] | PIXEL["DO_NOT_USE"])
+ROWS = OUTPUTS * COLUMNS
+READS = np.tile(~is_normal(), OUTPUTS)
+"""Which of the 3200 columns are interleaved reference pixels, counting the reference output as the others; the same from either end."""
+
+
+def find_bad(sci: np.ndarray, bad: np.ndarray, sigma: float) -> np.ndarray:
+    """Reference pixels that are bad in any of the integrations.
+
+    Of each pair of reads the mean difference, mean and scatter in an integration are compared with those of the output's other pairs.
+
+    Parameters
+    ----------
+    sci : float32[integration, group, 3200, x]
+        All integrations of the exposure, as they are in the file.
+    bad : bool[3200]
+        Rows that are known to be bad; they are left out.
+    sigma : float
+        Limit in standard deviations.
+
+    Returns
+    -------
+    bool[3200]
+        With those that were known.
+    """
+    found = bad.copy()
+    for groups in sci:
+        for output in range(OUTPUTS):
+            rows = np.arange(output * COLUMNS, (output + 1) * COLUMNS)
+            first = rows[READS[rows]][::2]
+            first = first[~(bad[first] | bad[first + 1])]
+            for row in first[_outliers(groups, first, sigma)]:
+                found[row : row + 2] = True
+    return found
+
+
+def _outliers(groups: np.ndarray, first: np.ndarray, sigma: float) -> np.ndarray:
+    """Which pairs stand out among those of an output: bool[pair]. Means are taken in float32, as in the reference implementation."""
+    from astropy.stats import sigma_clipped_stats
+
+    high = np.zeros(first.size, bool)
+    if not first.size:
+        return high
+    pairs = [groups[:, row : row + 2] for row in first]
+    measures = (
+        np.array([np.mean(np.abs(pair[:, 1] - pair[:, 0])) for pair in pairs]),
+        np.array([np.mean(pair) for pair in pairs]),
+        np.array([np.std(pair) for pair in pairs]),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for values in measures:
+            mean, _, spread = sigma_clipped_stats(values, sigma=sigma)
+            high |= (values - mean) > (sigma * spread)
+    return high
+
+
+def replace(columns: np.ndarray, column: int, bad: np.ndarray, output: int) -> None:
+    """Replace the values of a bad reference pixel by those of its neighbours, in place.
+
+    The mean of the reads in the blocks before and after it, or of that which is good; else the other pair of its own block; else 0,
+    which is filled later.
+
+    Parameters
+    ----------
+    columns : float32[integration, group, 3200, row]
+    column : int
+    bad : bool[3200]
+    output : int
+        Of which the column is part; neighbours must be too.
+    """
+    low, high = output * COLUMNS, (output + 1) * COLUMNS
+    beside = [k for k in (column - PERIOD, column + PERIOD) if low <= k < high and not bad[k]]
+    near = [k for k in (column - 2, column + 2) if low <= k < high and READS[k] and not bad[k]]
+    target = columns[:, :, column]
+    if len(beside) == 2:
+        target[...] = (columns[:, :, beside[0]] + columns[:, :, beside[1]]) / np.float32(2)
+    elif beside or near:
+        target[...] = columns[:, :, (beside or near)[0]]
+    else:
+        target[...] = 0.0
+
+
+def replace_all(sci: np.ndarray, bad: np.ndarray) -> None:
+    """Replace all bad reference pixels of float32[integration, group, 3200, x] in place."""
+    for row in np.flatnonzero(bad):
+        replace(sci, int(row), bad, int(row) // COLUMNS)
+
+
+def replace_listed(columns: np.ndarray, bad: np.ndarray, table: np.ndarray) -> None:
+    """Replace those that the reference file lists and that are not known yet, in place.
+
+    Parameters
+    ----------
+    columns : float32[integration, group, 3200, row]
+        In detector order.
+    bad : bool[3200]
+        In detector order; updated.
+    table : int64[n, 3]
+        Output (1 to 4), first or second pair (1, 2; in the direction of reading), and one bit for each block of reference pixels.
+    """
+    for output, pair, blocks in table.tolist():
+        second = (pair == 2) == bool(output % 2)
+        new = []
+        for block in range(COLUMNS // PERIOD):
+            if blocks >> block & 1:
+                first = output * COLUMNS + NORMAL // 2 + block * PERIOD + (REFERENCE // 2 if second else 0)
+                new += [k for k in (first, first + 1) if not bad[k]]
+        bad[new] = True
+        for column in new:
+            replace(columns, column, bad, output)
+
+
+def read_reference(path: str, n: int) -> dict[str, np.ndarray]:
+    """Filters ``alpha``, ``beta`` (complex64[4, 8, 89, n // 2 + 1]) and list ``bad`` (int64[m, 3]) of a refpix reference, kept while there is room.
+
+    Raises
+    ------
+    ReferenceError_
+        When the file cannot be read or is not of frames with `n` rows.
+    """
+    return CACHE.get(("irs2", *token(path), n), lambda: _read(path, n))  # type: ignore[no-any-return]
+
+
+def _read(path: str, n: int) -> dict[str, np.ndarray]:
+    from astropy.io import fits
+
+    try:
+        with fits.open(path, memmap=True) as file:
+            table = file["IRS2"].data
+            if len(table) != 2 * SLOTS * n:
+                raise ReferenceError_(f"the refpix reference {path} has {len(table)} rows in its IRS2 table, {2 * SLOTS * n} (twice {SLOTS} x {n}) "
+                                      "are needed; give another file with override_refpix")  # fmt: skip
+            numbers = {name: np.stack([np.ascontiguousarray(table[f"{name}_{k}"], np.float32).view(np.complex64) for k in range(4)])
+                       for name in ("alpha", "beta")}  # fmt: skip
+            listed = file["DQ"].data if "DQ" in file else None
+            bad = np.zeros((0, 3), np.int64)
+            if listed is not None and len(listed):
+                bad = np.stack([np.asarray(listed[name]).astype(np.int64) for name in ("OUTPUT", "ODD_EVEN", "MASK")], axis=1)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ReferenceError_(f"{path} is not a usable refpix reference: {error}; give another file with override_refpix") from error
+    alpha, beta = make_filters(numbers["alpha"], numbers["beta"], n)
+    return {"alpha": alpha, "beta": beta, "bad": bad}
+
+
+def correct(sci: np.ndarray, bad: np.ndarray, flipped: bool, reference: dict[str, np.ndarray], keep: bool) -> np.ndarray:
+    """Subtract the reference signal.
+
+    Parameters
+    ----------
+    sci : float32[integration, group, 3200, x]
+        As in the file; overwritten.
+    bad : bool[3200]
+        Bad rows that have been replaced.
+    flipped : bool
+        Whether both axes are reversed on the detector (NRS2).
+    reference : dict
+        From `read_reference`.
+    keep : bool
+        Keep reference pixels.
+
+    Returns
+    -------
+    float32[integration, group, 2048 or 3200, x]
+        In the memory of `sci`.
+    """
+    ni, ng, _, n = sci.shape
+    order = slice(None, None, -1 if flipped else None)
+    columns = sci[:, :, order, order]
+    replace_listed(columns, bad[order].copy(), reference["bad"])
+    tables = memo(("irs2", n), lambda: make_tables(n))
+    corrector = Corrector(tables, reference["alpha"], reference["beta"], keep)
+    height = ROWS if keep else int(is_normal().sum()) * (OUTPUTS - 1)
+    out = sci.reshape(-1)[: ni * ng * height * n].reshape(ni, ng, height, n)
+    for i in range(ni):
+        corrector.correct(columns[i], out[i][:, order, order])
+    return out
+
+
+def strip(flags: np.ndarray, flipped: bool) -> np.ndarray:
+    """Rows of pixels of flags [..., 3200, x], without reference pixels and reference output, in their memory."""
+    rows = np.flatnonzero(np.tile(is_normal(), OUTPUTS - 1)) + COLUMNS
+    if flipped:
+        rows = ROWS - 1 - rows[::-1]
+    planes = flags.reshape(-1, *flags.shape[-2:])
+    out: Any = flags.reshape(-1)[: len(planes) * rows.size * flags.shape[-1]].reshape(len(planes), rows.size, flags.shape[-1])
+    for plane, target in zip(planes, out):
+        target[...] = plane[rows]
+    return out.reshape(*flags.shape[:-2], rows.size, flags.shape[-1])  # type: ignore[no-any-return]
