@@ -1,0 +1,214 @@
+"""The work of one tile of ramps (some columns of a row, one integration) in `jwst_dask.kernels.ramp.fit`.
+
+A tile's samples and flags are copied once into scratch that stays in the first-level cache. What all ramps need is done
+column-parallel (loading, medians), the fits ramp by ramp.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jwst_dask.kernels._jit import jit
+from jwst_dask.kernels.ramp import segments as seg
+
+TILE = 64
+"""Columns of a tile."""
+INVALID = seg.DO_NOT_USE | seg.SATURATED
+NO_GAIN_VALUE = 1 << 19
+
+
+@jit
+def load(i, y, x0, width, sci, groupdq, rules, ramp, flags, some):  # type: ignore[no-untyped-def]
+    """Copy a tile's samples and flags, apply the user's selection, gather the flags of each ramp in `some` (uint8[x])."""
+    first, last, low, high = rules[0], rules[1], rules[2], rules[3]
+    some[:width] = 0
+    for g in range(first, last):
+        outside = np.uint8(0 if low <= g < high else seg.DO_NOT_USE)
+        for x in range(width):
+            ramp[g - first, x] = sci[i, g, y, x0 + x]
+        for x in range(width):
+            flag = groupdq[i, g, y, x0 + x] | outside
+            flags[g - first, x] = flag
+            some[x] |= flag
+
+
+@jit
+def fit_segments(ramp, x, start, stop, kept, rn, gain, clock, single, table, ready):  # type: ignore[no-untyped-def]
+    """Weight, length and moment (see `Sums`) of one ramp's segments; `single` is the exposure of one group (seconds)."""
+    weight, length, moment = 0.0, 0.0, 0.0
+    for k in range(kept):
+        begin, n = start[k], stop[k] - start[k]
+        if n == 1:
+            part = single / clock[0]
+            own = 6.0 * part * part
+            weight, length, moment = weight + own, length + part, moment + own * (np.float64(ramp[begin, x]) / part)
+        elif n == 2:
+            weight, length = weight + 6.0, length + 1.0
+            moment += 6.0 * (np.float64(ramp[begin + 1, x]) - np.float64(ramp[begin, x]))
+        else:
+            own = np.float64(n) * n * n - n
+            slope, _ = seg.slope_of(ramp, x, begin, n, rn, gain, table, ready)
+            weight, length, moment = weight + own, length + (n - 1.0), moment + own * slope
+    return weight, length, moment
+
+
+@jit
+def restored_weight(i, y, x, groupdq, rules, clock, single, bad_gain, flags, start, stop):  # type: ignore[no-untyped-def]
+    """Weight of a ramp with the groups that were given up for charge migration, without that of a special single group.
+
+    Such a group counts again unless it has other flags; one that was not given up counts as not to be used.
+    Returns also whether there is a single group.
+    """
+    first, last = rules[0], rules[1]
+    for g in range(first, last):
+        flag = groupdq[i, g, y, x] | (0 if rules[2] <= g < rules[3] else seg.DO_NOT_USE)
+        if flag & seg.CHARGELOSS:
+            flag ^= seg.CHARGELOSS | seg.DO_NOT_USE
+        flags[g - first, 0] = flag
+    kept, _ = seg.find_segments(flags, 0, last - first, start, stop)
+    weight, special = 0.0, False
+    for k in range(kept):
+        n = stop[k] - start[k]
+        if n == 1 and single != clock[0]:
+            special = True
+        elif n <= 2:
+            weight += 6.0
+        elif not bad_gain:
+            weight += np.float64(n) * n * n - n
+    return weight, special
+
+
+@jit
+def single_time(special: int, clock: tuple[float, float, float]) -> float:
+    """Exposure of a ramp's only group, in seconds."""
+    if special == seg.ONE_GROUP:
+        return clock[2]
+    return clock[1] if special == seg.ZERO_FRAME else clock[0]
+
+
+@jit
+def add_up(sums, magic, y, x, weight, length, moment, special_single, special):  # type: ignore[no-untyped-def]
+    """Add one ramp's fit to the sums of its pixel."""
+    total_weight, total_length, total_moment, _, singles = sums[0], sums[1], sums[2], sums[3], sums[4]
+    lead = (moment + magic[0]) - magic[0]
+    total_moment[0, y, x] += lead
+    if magic[1] != 0.0:
+        total_moment[1, y, x] += ((moment - lead) + magic[1]) - magic[1]
+    if special_single:
+        singles[special - 1, y, x] += 1
+    else:
+        total_weight[y, x] += weight
+        total_length[y, x] += length
+
+
+@jit
+def variance(weight: float, unit: float) -> float:
+    """Read-noise variance of a weight; zero where it carries no information."""
+    value = unit / weight if weight > 0.0 else 0.0
+    return 0.0 if value >= seg.LARGE_VARIANCE else value
+
+
+@jit
+def rate_value(moment: float, weight: float, unit: float, step: float) -> float:
+    """Slope in DN/s from moment and weight; zero without information, NaN with no usable read noise."""
+    if not weight > 0.0:
+        return 0.0
+    if not 0.0 < unit < np.inf:
+        return np.nan
+    return moment / weight / step if unit / weight < seg.LARGE_VARIANCE else 0.0 * moment
+
+
+@jit
+def fit_tile(i, y, x0, sci, groupdq, pixeldq, zero, rn, gain, clock, rules, magic, planes, sums, scratch, ramp_of, length_of, used):  # type: ignore[no-untyped-def]
+    """Fit the ramps of one tile. Returns the number of entries in `ramp_of` and `length_of`."""
+    ramp, flags, steps, count, start, stop, table, ready = scratch
+    depth, nx = rules[1] - rules[0], sci.shape[3]
+    width = min(TILE, nx - x0)
+    some, special = np.empty(TILE, np.uint8), np.zeros(TILE, np.uint8)
+    saturated, lost = np.zeros(TILE, np.int32), np.zeros(TILE, np.int32)
+    load(i, y, x0, width, sci, groupdq, rules, ramp, flags, some)
+    suppress, cut = rules[4], rules[0] > 0
+    for x in range(width):
+        sums[8][0] += flags[0, x] & seg.SATURATED != 0
+        if some[x] != 0 or depth == 1:
+            own = zero[i, y, x0 + x] if rules[5] else np.float32(0.0)
+            special[x], some[x], saturated[x], lost[x] = seg.settle(flags, ramp, x, depth, suppress, cut, rules[5], own)
+    seg.median_steps(ramp, flags, depth, width, steps, count)
+    for x in range(width):
+        column = x0 + x
+        step = steps[0, x]
+        if depth == 1:
+            step = np.float64(ramp[0, x]) * (clock[0] / clock[2])
+        elif special[x] != seg.NO_SPECIAL:
+            step = np.float64(ramp[0, x]) * (clock[0] / single_time(special[x], clock))
+            step = step if step == step else 0.0
+        sums[3][y, column] += (step + magic[2]) - magic[2]
+        used = _fit_ramp(i, y, column, x, groupdq, pixeldq, rn[y, column], gain[y, column], clock, rules, magic, planes, sums,
+                         (ramp, flags, start, stop, table, ready), (special[x], some[x], saturated[x], lost[x]), ramp_of, length_of, used)  # fmt: skip
+    return used
+
+
+@jit
+def _fit_ramp(i, y, column, x, groupdq, pixeldq, rn, gain, clock, rules, magic, planes, sums, scratch, settled, ramp_of, length_of, used):  # type: ignore[no-untyped-def]
+    """Fit one ramp that is in column `x` of the tile; write its planes and sums."""
+    ramp, flags, start, stop, table, ready = scratch
+    special, some, saturated, lost = settled
+    depth = rules[1] - rules[0]
+    rn, gain = np.float64(rn), np.float64(gain)
+    unit = 12.0 * (rn / clock[0]) * (rn / clock[0]) / (gain * gain)
+    bad_gain = not gain > 0.0
+    dq = pixeldq[y, column] | np.uint32(some & (seg.JUMP_DET | seg.PERSISTENCE))
+    if bad_gain:
+        dq |= np.uint32(seg.DO_NOT_USE | NO_GAIN_VALUE)
+    kept = 0
+    if some == 0 and depth > 1:
+        start[0], stop[0], kept = 0, depth, 1
+    elif flags[0, x] & seg.SATURATED:
+        dq |= np.uint32(INVALID)
+    else:
+        kept, _ = seg.find_segments(flags, x, depth, start, stop)
+    if lost == depth:
+        kept = 0
+        dq |= np.uint32(seg.DO_NOT_USE | (seg.SATURATED if saturated == depth else 0))
+    single = single_time(special, clock)
+    weight, length, moment = fit_segments(ramp, x, start, stop, kept, rn, gain, clock, single, table, ready)
+    lone = kept == 1 and stop[0] - start[0] == 1 and special != seg.NO_SPECIAL
+    if kept > 0:
+        add_up(sums, magic, y, column, weight, length, moment, lone, special)
+    good = dq & np.uint32(INVALID) == 0
+    every = np.uint8(dq & np.uint32(INVALID))
+    if saturated > 0:
+        dq |= np.uint32(seg.SATURATED)
+    fit = good and kept > 0
+    read = variance(weight, unit)
+    planes[0][i, y, column] = np.nan if not good else rate_value(moment, weight, unit, clock[0])
+    planes[1][i, y, column] = dq
+    planes[2][i, y, column] = read if fit else 0.0
+    planes[3][i, y, column] = length * clock[0] if fit else 0.0
+    planes[4][i, y, column] = unit / weight if fit else 0.0
+    flagged = some & (seg.JUMP_DET | seg.PERSISTENCE | seg.CHARGELOSS) | (seg.SATURATED if saturated > 0 else 0)
+    sums[6][y, column] |= np.uint8(flagged)
+    sums[7][y, column] &= every
+    if fit and kept > 1:
+        index = (np.int64(i) * sums[0].shape[0] + y) * sums[0].shape[1] + column
+        for k in range(kept):
+            ramp_of[used + k], length_of[used + k] = index, stop[k] - start[k]
+        used += kept
+    if some & seg.CHARGELOSS:
+        again, alone = restored_weight(i, y, column, groupdq, rules, clock, single, bad_gain, flags[:, x : x + 1], start, stop)
+        _restore(sums, y, column, special, 0.0 if lone else weight, again, lone, alone)
+        full = again + (6.0 * (single / clock[0]) ** 2 if alone else 0.0)
+        planes[2][i, y, column] = variance(full, unit) if unit == unit else 0.0
+    return used
+
+
+@jit
+def _restore(sums, y, x, special, weight, again, lone, alone):  # type: ignore[no-untyped-def]
+    """Add one ramp to the sums with and without the groups given up for charge migration."""
+    restored, singles = sums[5], sums[4]
+    restored[0, y, x] += again
+    restored[1, y, x] += weight
+    if alone:
+        singles[1 + special, y, x] += 1
+    if lone:
+        singles[3 + special, y, x] += 1
