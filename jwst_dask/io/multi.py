@@ -6,6 +6,7 @@ same arrays, same keywords) one small item is written by it; the headers and the
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -18,7 +19,7 @@ import numpy as np
 from jwst_dask.core.errors import InputError
 from jwst_dask.core.memo import memo
 from jwst_dask.io import asdf_text
-from jwst_dask.io.cards import BLOCK, CARD, SPARE, asdf_header, cards_of, header_hash, joined, with_spare
+from jwst_dask.io.cards import BLOCK, CARD, SPARE, asdf_header, cards_of, joined, with_spare
 from jwst_dask.io.edits import described_by
 from jwst_dask.io.fits import HDU
 from jwst_dask.io.serial import in_full
@@ -26,6 +27,8 @@ from jwst_dask.io.tables import encode
 
 LISTS = {"MultiSlitModel": "slits", "MultiSpecModel": "spec", "MultiCombinedSpecModel": "spec"}
 """Model class -> the list that holds its items."""
+ITEMS = ("SCI", "EXTRACT1D", "COMBINE1D")
+"""Extensions that items begin with, into the first of which keywords of the whole product go."""
 _VER, _WCS_HOLDER = "@ver@", "jwst_dask_wcs_0"
 Path = tuple[str, ...]
 
@@ -292,15 +295,15 @@ def numbered(part: Part, ver: int, extra_cards: Sequence[bytes] = ()) -> list[by
     return out
 
 
-def assemble(path: str | os.PathLike[str], model: Any, parts: Sequence[Part]) -> None:
-    """Write a product of these items to a (temporary) file.
+def assemble(path: str | os.PathLike[str], model: Any, parts: Iterable[Part]) -> None:
+    """Write a product of these items to a (temporary) file; of the items only texts are kept, so that their number does not matter.
 
     Parameters
     ----------
     path : str
     model : MultiSlitModel or another of `LISTS`
         Metadata of the product, its list empty.
-    parts : sequence of Part
+    parts : iterable of Part
         Items in their order.
 
     Raises
@@ -312,24 +315,28 @@ def assemble(path: str | os.PathLike[str], model: Any, parts: Sequence[Part]) ->
     model.on_save(None)
     model.instance[name] = []
     serial = in_full(model.instance, model.schema)
-    shared = [card for hdu, header in zip(serial.hdus[1:-1], serial.headers[1:-1]) if hdu.name in ("SCI", "EXTRACT1D", "COMBINE1D") for card in _keywords(header)]
-    extensions = [i for i, hdu in enumerate(serial.hdus[1:-1], start=1) if hdu.name not in ("SCI", "EXTRACT1D", "COMBINE1D")]
-    headers = [with_spare(serial.headers[0], SPARE)]
-    contents: list[bytes] = [b""]
-    for ver, part in enumerate(parts, start=1):
-        headers += numbered(part, ver, shared if ver == 1 else ())
-        contents += part.contents
-    headers += [with_spare(serial.headers[i], SPARE) for i in extensions]
-    contents += [serial.contents[i] for i in extensions]
-    content, _ = asdf_text.replace_hash(_asdf(serial, name, parts), header_hash(headers))
-    headers.append(with_spare(asdf_header(serial.headers[-1], len(content)), SPARE))
-    contents.append(content)
+    shared = [card for hdu, header in zip(serial.hdus[1:-1], serial.headers[1:-1]) if hdu.name in ITEMS for card in _keywords(header)]
+    others = [i for i, hdu in enumerate(serial.hdus[1:-1], start=1) if hdu.name not in ITEMS]
+    texts: list[Part] = []
+    digest = hashlib.sha256()
     try:
         with open(path, "wb") as file:
-            for header, data in zip(headers, contents):
+
+            def write(header: bytes, data: bytes) -> None:
+                digest.update(header)
                 file.write(header)
                 file.write(data)
                 file.write(bytes(-len(data) % BLOCK))
+
+            write(with_spare(serial.headers[0], SPARE), b"")
+            for ver, part in enumerate(parts, start=1):
+                for header, data in zip(numbered(part, ver, shared if ver == 1 else ()), part.contents):
+                    write(header, data)
+                texts.append(Part((), (), part.text, part.blocks, part.extensions))
+            for i in others:
+                write(with_spare(serial.headers[i], SPARE), serial.contents[i])
+            content, _ = asdf_text.replace_hash(_asdf(serial, name, texts), digest.hexdigest())
+            write(with_spare(asdf_header(serial.headers[-1], len(content)), SPARE), content)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); free some space, or choose another --output-dir") from error
 
