@@ -23,8 +23,6 @@ from jwst_dask.kernels.ramp.lanes import copy_finite_last, lanes_for, load, midd
 from jwst_dask.kernels.ramp.neighbours import JUMP, follow_row, mark_row, spread_row, tidy_row
 
 DO_NOT_USE = np.uint8(1)
-NOT_SEARCHED = -99
-"""Number of jumps of an exposure with too few usable groups, as the reference implementation reports it."""
 LEAST_GROUPS = 3
 CLIP_ROUNDS = 5
 NEARLY = 1.0 - 1e-9
@@ -122,7 +120,7 @@ def method(dead: np.ndarray, options: Options) -> int | None:
 
 
 def find_jumps(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, readnoise: np.ndarray, options: Options,
-               dead: np.ndarray | None = None, counted: slice = slice(None), whole: bool = True) -> int:  # fmt: skip
+               dead: np.ndarray | None = None, counted: slice = slice(None), whole: bool = True) -> np.ndarray | None:  # fmt: skip
     """Flag jumps, their neighbours and the groups after them in `groupdq`, in place.
 
     Parameters
@@ -145,15 +143,15 @@ def find_jumps(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, readnoise
 
     Returns
     -------
-    int
-        Jumps before neighbours and later groups are added; `NOT_SEARCHED` with too few usable groups.
+    int64[integration] or None
+        Jumps before neighbours and later groups are added; None with too few usable groups (nothing is looked for).
     """
     nints, ngroups, ny, nx = groupdq.shape
     how = method(dead_groups(groupdq) if dead is None else dead, options)
     if how is None:
         for y in range(ny):
             tidy_row(groupdq, y)
-        return NOT_SEARCHED
+        return None
     noise = (readnoise * gain).astype(np.float32, copy=False)
     if how >= CLIP_INTEGRATIONS:
         _clip(sci, groupdq, gain, options.rejection, how == CLIP_ALL, lanes_for(nints * (ngroups - 1)))
@@ -162,15 +160,17 @@ def find_jumps(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, readnoise
     limits = np.array([options.rejection, options.three_groups, options.four_groups])
     first, last, _ = counted.indices(ny)
     sizes, groups = np.array(options.after_size, np.float32), np.array(options.after_groups, np.int64)
-    return int(_rows(sci, groupdq, gain, noise, float(options.nframes), how, limits, options.neighbours, float(options.low), float(options.high),
-                     sizes, groups, lanes_for(nints * (ngroups - 1)), first, last))  # fmt: skip
+    count = np.zeros(nints, np.int64)
+    _rows(sci, groupdq, gain, noise, float(options.nframes), how, limits, options.neighbours, float(options.low), float(options.high),
+                     sizes, groups, lanes_for(nints * (ngroups - 1)), first, last, count)  # fmt: skip
+    return count
 
 
 @jit
-def _rows(sci, dq, gain, noise, nframes, how, limits, neighbours, low, high, sizes, groups, nlanes, first, last):  # type: ignore[no-untyped-def]
+def _rows(sci, dq, gain, noise, nframes, how, limits, neighbours, low, high, sizes, groups, nlanes, first, last, count):  # type: ignore[no-untyped-def]
     """Row after row: detection runs one row ahead of the flags that depend on its neighbours."""
     nints, ngroups, ny, nx = dq.shape
-    ndiffs, total = nints * (ngroups - 1), 0
+    ndiffs, nothing = nints * (ngroups - 1), np.empty(0, np.int64)
     diffs, work = np.empty((ndiffs, nlanes), np.float32), np.zeros((ndiffs, nlanes), np.float32)
     median, sigma = np.empty((2, nx), np.float64), np.empty((2, nx), np.float64)
     marks = np.zeros((3, nints, ngroups, nx), np.uint8) if neighbours else np.zeros((3, 0, 0, 0), np.uint8)
@@ -178,8 +178,8 @@ def _rows(sci, dq, gain, noise, nframes, how, limits, neighbours, low, high, siz
     for y in range(ny + 1):
         if y < ny:
             _detect_row(sci, dq, gain, noise, nframes, y, how, limits, diffs, work, median[y % 2], sigma[y % 2])
-            count = mark_row(sci, dq, gain, y, median[y % 2], sigma[y % 2], low, high, marks[y % 3])
-            total += count if first <= y < last else 0
+            counted = count if first <= y < last else nothing
+            mark_row(sci, dq, gain, y, median[y % 2], sigma[y % 2], low, high, marks[y % 3], counted)
         elif neighbours:
             marks[y % 3] = 0
         if y > 0:
@@ -188,7 +188,6 @@ def _rows(sci, dq, gain, noise, nframes, how, limits, neighbours, low, high, siz
             if follows:
                 follow_row(sci, dq, gain, y - 1, median[(y - 1) % 2], sizes, groups, until)
             tidy_row(dq, y - 1)
-    return total
 
 
 @jit

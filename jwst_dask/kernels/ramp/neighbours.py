@@ -15,7 +15,7 @@ JUMP = np.uint8(4)
 
 
 @jit
-def mark_row(sci, dq, gain, y, median, sigma, low, high, marks):  # type: ignore[no-untyped-def]
+def mark_row(sci, dq, gain, y, median, sigma, low, high, marks, count):  # type: ignore[no-untyped-def]
     """Mark the jumps of a row whose neighbours are to be flagged, and count all of its jumps.
 
     Parameters
@@ -30,27 +30,26 @@ def mark_row(sci, dq, gain, y, median, sigma, low, high, marks):  # type: ignore
         Size of such jumps in `sigma`, both exclusive.
     marks : uint8[integration, group, x]
         Receives 1 or 0; empty where neighbours are not wanted.
-
-    Returns
-    -------
-    int
-        Jumps in the row.
+    count : int64[integration]
+        Jumps in the row are added; empty where they are not wanted.
     """
     nints, ngroups, _, nx = dq.shape
-    wanted, count = marks.size > 0, 0
+    wanted = marks.size > 0
     for i in range(nints):
+        total = 0
         for g in range(ngroups):
             flags = dq[i, g, y]
             if wanted:
                 marks[i, g, :] = 0
             for x in range(nx):
                 if flags[x] & JUMP:
-                    count += 1
+                    total += 1
                     if wanted and g > 0:
                         ratio = abs(difference(sci, dq, gain, i, g, y, x) - median[x]) / sigma[x]
                         if low < ratio < high:
                             marks[i, g, x] = 1
-    return count
+        if count.size:
+            count[i] += total
 
 
 @jit

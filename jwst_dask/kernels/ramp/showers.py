@@ -61,7 +61,7 @@ class Options:
 
 
 def find_showers(sci: np.ndarray, groupdq: np.ndarray, pixeldq: np.ndarray, gain: np.ndarray, readnoise: np.ndarray, ring: np.ndarray,
-                 options: Options, searched: bool = True) -> int:  # fmt: skip
+                 options: Options, searched: bool = True) -> np.ndarray:  # fmt: skip
     """Flag showers in whole frames of all integrations, in place.
 
     Parameters
@@ -81,12 +81,12 @@ def find_showers(sci: np.ndarray, groupdq: np.ndarray, pixeldq: np.ndarray, gain
 
     Returns
     -------
-    int
+    int64[integration]
         Showers found; 0 with fewer than ten usable differences.
     """
     nints, ngroups, ny, nx = groupdq.shape
     if nints * (ngroups - 1) - int(dead_groups(groupdq).sum()) < LEAST_DIFFERENCES:
-        return 0
+        return np.zeros(nints, np.int64)
     bad = np.empty_like(groupdq)
     _unusable(groupdq, bad, searched)
     centre, spread = _typical(sci, bad, gain, (readnoise * gain).astype(np.float32, copy=False), options)
@@ -106,7 +106,7 @@ def find_showers(sci: np.ndarray, groupdq: np.ndarray, pixeldq: np.ndarray, gain
     for i, g, ellipse in found:
         flag_ellipse(flags[i, g : g + options.groups + 1], ellipse, options.expand_ratio, options.max_width)
     _accept(sci, groupdq, flags, gain, np.float32(options.max_change))
-    return len(found)
+    return np.bincount(np.array([i for i, _, _ in found], np.int64), minlength=nints)
 
 
 def _typical(sci: np.ndarray, bad: np.ndarray, gain: np.ndarray, noise: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:

@@ -53,7 +53,7 @@ class Options:
     core_groups: int = 0
 
 
-def find_snowballs(groupdq: np.ndarray, options: Options) -> int:
+def find_snowballs(groupdq: np.ndarray, options: Options) -> np.ndarray:
     """Flag snowballs in whole frames, in place.
 
     Parameters
@@ -64,15 +64,15 @@ def find_snowballs(groupdq: np.ndarray, options: Options) -> int:
 
     Returns
     -------
-    int
+    int64[integration]
         Snowballs found.
     """
     nints, ngroups, ny, nx = groupdq.shape
-    mask, count, before = np.empty((ny, nx), np.uint8), 0, None
+    mask, count, before = np.empty((ny, nx), np.uint8), np.zeros(nints, np.int64), None
     for i in range(nints):
         cores = np.zeros((ny, nx), np.bool_)
         for g in range(1, ngroups):
-            count += _one_group(groupdq[i], g, options, mask, cores)
+            count[i] += _one_group(groupdq[i], g, options, mask, cores)
         if before is not None and options.core_groups >= 1:
             groupdq[i, 1 : min(options.core_groups, ngroups), before] |= JUMP
         before = cores
