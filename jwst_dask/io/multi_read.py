@@ -25,6 +25,7 @@ from jwst_dask.io.shared_nodes import Nodes
 
 _WCS = re.compile(r"^( *(?:- )?)(wcs):( !<tag:stsci.edu:gwcs/wcs-\S+>\n(?:\1 +.*\n|\1- .*\n|\n)*)", re.M)
 _LOGS = re.compile(r"^  cal_logs:.*\n(?:   .*\n|  - .*\n|\n)*", re.M)
+_TOP = re.compile(r"\n[^ \n-]")
 _LINK = re.compile(r"fits:(.+),(\d+)")
 
 
@@ -242,14 +243,16 @@ def _open(file: FitsFile) -> MultiFile:
 
 def cut_list(text: str, name: str, path: str = "") -> tuple[str, list[str]]:
     """Text without the entries of a list at the top, and the text of each entry."""
-    start = re.search(rf"^{name}:(?: \[\])?\n", text, re.M)
-    if start is None:
+    begin = text.find(f"\n{name}:") + 1
+    first = text.find("\n", begin) + 1
+    if not begin or text[begin + len(name) + 1 : first].strip() not in ("", "[]"):
         raise InputError(f"{path}: the ASDF extension has no list of {name}; the file is damaged or was written by other software")
-    after = re.compile(r"^(?![ \n-])", re.M).search(text, start.end())
-    end = after.start() if after else len(text)
-    marks = [match.start() for match in re.compile(r"^- ", re.M).finditer(text, start.end(), end)]
-    parts = [text[a:b] for a, b in zip(marks, [*marks[1:], end])]
-    return f"{text[: start.start()]}{name}: []\n{text[end:]}", parts
+    if not text.startswith("- ", first):
+        return text, []
+    after = _TOP.search(text, first)
+    end = after.start() + 1 if after else len(text)
+    parts = [f"- {entry}\n" for entry in text[first + 2 : end - 1].split("\n- ")]  # (a regular expression would take seconds)
+    return f"{text[:begin]}{name}: []\n{text[end:]}", parts
 
 
 def _plain(text: str) -> dict[str, Any]:
