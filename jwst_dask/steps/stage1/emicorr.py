@@ -1,0 +1,192 @@
+"""emicorr: interference from electronics in MIRI ramps."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from jwst_dask.core.errors import InputError, ReferenceError_
+from jwst_dask.core.memo import memo
+from jwst_dask.core.step import BlockStep, Skip, State, param
+from jwst_dask.kernels.ramp import emi, emi_folded
+from jwst_dask.refs.load import token
+
+if TYPE_CHECKING:
+    from jwst_dask.data.exposure import Block, Draft
+    from jwst_dask.refs.crds import References
+
+READOUTS = ("FAST", "FASTR1", "SLOW", "SLOWR1")
+LEAST_GROUPS = 3
+CLOCKS = {
+    "SLITLESSPRISM": (28, 15904), "MASKLYOT": (90, 32400), "SUB64": (28, 8512), "SUB128": (44, 11904), "MASK1140": (82, 23968),
+    "MASK1550": (82, 23968), "MASK1065": (82, 23968), "FULL_FAST": (271, 277504), "FULL_SLOW": (2333, 2388992), "BRIGHTSKY": (162, 86528),
+    "SUB256": (96, 29952),
+}  # fmt: skip
+"""Ticks from row to row and in a frame, by subarray (MIRI readout; used without a reference file)."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a reference says of a readout: ticks from row to row and in a frame; (name, Hz, waveform or None) of the frequencies."""
+
+    row: int
+    frame: int
+    frequencies: tuple[tuple[str, float, np.ndarray | None], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmiCorrStep(BlockStep):
+    """Subtract waveforms of known frequencies from ``sci`` (DN), one after the other. MIRI only.
+
+    ``joint`` fits phase and amplitude of the reference's waveform together with straight ramps; ``sequential`` takes straight ramps off
+    first, folds what remains by phase, and lays the reference's waveform over it, or takes it as it is where frequencies are given by the
+    user. Reference type: emicorr; skipped without one, for ramps of less than three groups, and for subarrays it does not know. Needs
+    whole frames and all integrations of a file.
+
+    Raises
+    ------
+    ReferenceError_
+        For a reference that cannot be used.
+    InputError
+        For an exposure without NSAMPLES or its subarray's place.
+
+    Source: JWST documentation, emicorr.
+    """
+
+    alias: ClassVar[str] = "emicorr"
+    cal_step: ClassVar[str] = "emicorr"
+    references: ClassVar[tuple[str, ...]] = ("emicorr",)
+    reads: ClassVar[tuple[str, ...]] = ("sci", "pixeldq")
+    writes: ClassVar[tuple[str, ...]] = ("sci",)
+    band_halo: ClassVar[int | None] = None
+    needs_all_integrations: ClassVar[bool] = True
+
+    skip: bool = param(True, "Skip this step")
+    algorithm: str = param("joint", "How waveforms are fitted", choices=("sequential", "joint"))
+    nints_to_phase: int | None = param(None, "Integrations that are folded (sequential)", kind="int")
+    nbins: int | None = param(None, "Bins of phase (sequential)", kind="int", low=1)
+    scale_reference: bool = param(True, "Scale the reference's waveform to the data (sequential)")
+    onthefly_corr_freq: tuple[float, ...] | None = param(
+        None, "Frequencies to correct without a reference (sequential)", unit="Hz", kind="floats"
+    )
+    use_n_cycles: int | None = param(3, "Cycles that are folded; None for all integrations (sequential)", kind="int")
+    fit_ints_separately: bool = param(False, "Fit each integration for itself (joint)")
+    user_supplied_reffile: str | None = param(None, "Reference file; use override_emicorr instead", kind="str")
+    save_intermediate_results: bool = param(False, "Save the waveforms of onthefly_corr_freq as a reference file")
+
+    def applies(self, meta: Mapping[str, Any]) -> Skip | None:
+        if (off := super().applies(meta)) is not None:
+            return off
+        if meta.get("instrument.name") != "MIRI":
+            return Skip(f"instrument {meta.get('instrument.name')} is not MIRI")
+        readout = str(meta.get("exposure.readpatt") or "").upper()
+        return None if readout in READOUTS else Skip(f"READPATT {readout} has no correction")
+
+    def prepare(self, draft: Draft, refs: References) -> State | Skip:
+        model, subarray = draft.model, str(draft.model.meta.subarray.name)
+        readout, ngroups = str(model.meta.exposure.readpatt).upper(), int(model.data.shape[1])
+        path = "" if self.onthefly_corr_freq is not None else self.user_supplied_reffile or refs("emicorr")
+        if path == "N/A":
+            return Skip("no emicorr reference")
+        if ngroups < LEAST_GROUPS:
+            return Skip(f"{ngroups} groups are too few")
+        speed = "SLOW" if "SLOW" in readout else "FAST"
+        if path:
+            entry = entry_of(path, f"{subarray}_{speed}" if "FULL" in subarray else subarray, speed, str(model.meta.instrument.detector))
+        else:
+            given = tuple((repr(value), float(value), None) for value in self.onthefly_corr_freq or ())
+            clock = CLOCKS.get(f"FULL_{speed}" if subarray == "FULL" else subarray)
+            entry = None if clock is None else Entry(*clock, given)
+        if entry is None or not entry.frequencies:
+            return Skip(f"no frequencies for SUBARRAY {subarray}, READPATT {readout}")
+        samples, area = model.meta.exposure.nsamples, model.meta.subarray
+        if samples is None or area.xstart is None or area.xsize is None:
+            raise InputError(f"{draft.path}: emicorr needs NSAMPLES, SUBSTRT1 and SUBSIZE1 in the primary header")
+        state: State = {"row": entry.row, "frame": entry.frame, "sample": int(samples), "reset": entry.frame if readout.endswith("R1") else 0,
+                        "late": int(area.xsize / 4 + area.xstart - 1) == emi_folded.LAST_READ, "n": len(entry.frequencies),
+                        "frequencies": np.array([hertz for _, hertz, _ in entry.frequencies]), "subarray": np.array(subarray), "readout": np.array(readout),
+                        "detector": np.array(str(model.meta.instrument.detector)), "path": np.array(draft.path)}  # fmt: skip
+        return state | {f"wave.{i}": wave for i, (_, _, wave) in enumerate(entry.frequencies) if wave is not None}
+
+    def run(self, block: Block, state: Mapping[str, Any]) -> Block:
+        sci, clock = block.arrays["sci"], emi.Clock(int(state["sample"]), int(state["row"]), int(state["reset"]))
+        limit, made = self.nints_to_phase, {}
+        for i in range(int(state["n"])):
+            frequency, wave = float(state["frequencies"][i]), state.get(f"wave.{i}")
+            if self.algorithm == "joint" and wave is not None:
+                emi.correct(sci, block.arrays["pixeldq"], np.asarray(wave), frequency, clock, self.fit_ints_separately)
+                continue
+            # what is found for the first frequency holds for the others, as in the reference implementation
+            limit = self._integrations(limit, frequency, int(state["frame"]) * sci.shape[1], len(sci))
+            made[repr(frequency)] = (frequency, self._sequential(sci, clock, frequency, wave, limit, bool(state["late"])))
+        if self.save_intermediate_results and self.onthefly_corr_freq is not None:
+            _save(made, state, self.output_dir)
+        return block
+
+    def _integrations(self, limit: int | None, frequency: float, ticks: int, nints: int) -> int:
+        """Integrations that are folded."""
+        if limit is None:
+            return nints if self.use_n_cycles is None else math.ceil(self.use_n_cycles * ((1.0 / frequency) / emi.TICK) / ticks)
+        return min(limit, nints) if self.use_n_cycles == 3 else limit
+
+    def _sequential(self, sci: np.ndarray, clock: emi.Clock, frequency: float, wave: Any, limit: int, late: bool) -> np.ndarray:
+        period = (1.0 / frequency) / emi.TICK
+        nbins = int(period / 2.0) if self.nbins is None else self.nbins
+        values = emi_folded.folded(sci[:limit], clock, period, 500 if nbins > emi_folded.MOST_BINS else nbins, late)
+        if wave is None:
+            table = emi_folded.resized(values, period)
+        else:
+            table = emi_folded.laid_over(values, np.asarray(wave), period, self.scale_reference)
+        emi_folded.subtract(sci, clock, period, table, late)
+        return values
+
+
+def entry_of(path: str, subarray: str, speed: str, detector: str) -> Entry | None:
+    """What a reference file says of a readout; None if it does not know the subarray.
+
+    Raises
+    ------
+    ReferenceError_
+        When it cannot be read, or lacks a frequency that it lists.
+    """
+    return memo(("emicorr", token(path), subarray, speed, detector), lambda: _read(path, subarray, speed, detector))
+
+
+def _read(path: str, subarray: str, speed: str, detector: str) -> Entry | None:
+    import asdf
+
+    try:
+        with asdf.open(path, memmap=False, lazy_load=False) as file:
+            found = file["subarray_cases"].get(subarray)
+            names = (found or {}).get("freqs", {}).get(speed)
+            if speed == "SLOW" and names is not None:
+                names = names.get(detector)
+            if found is None or names is None:
+                return None
+            entries = [(str(name), file["frequencies"][name]) for name in names]
+            waves = tuple((name, float(one["frequency"]), np.array(one["phase_amplitudes"], dtype=float)) for name, one in entries)
+            return Entry(int(found["rowclocks"]), int(found["frameclocks"]), waves)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ReferenceError_(f"{path} is not a usable emicorr reference: {error}; give another file with override_emicorr") from error
+
+
+def _save(made: Mapping[str, tuple[float, np.ndarray]], state: Mapping[str, Any], folder: str | None) -> None:
+    """Write waveforms as a reference file, beside the exposure or in the folder of the results."""
+    import asdf
+
+    path, readout = str(state["path"]), str(state["readout"])
+    names = list(made)
+    cases = {"rowclocks": int(state["row"]), "frameclocks": int(state["frame"]),
+             "freqs": {readout: names if "FAST" in readout else {str(state["detector"]): names}}}  # fmt: skip
+    tree = {"frequencies": {name: {"frequency": hertz, "phase_amplitudes": values} for name, (hertz, values) in made.items()},
+            "subarray_cases": {str(state["subarray"]): cases},
+            "meta": {"reftype": "emicorr", "description": "EMI correction file", "pedigree": "GROUND"}}  # fmt: skip
+    root = os.path.splitext(os.path.basename(path))[0].rsplit("_", 1)[0]
+    target = os.path.join(folder or os.path.dirname(path), f"{root}_emi_ref_waves.asdf")
+    asdf.AsdfFile(tree).write_to(f"{target}.part")
+    os.replace(f"{target}.part", target)
