@@ -49,12 +49,28 @@ def _run_sum(values, start, n, single):  # type: ignore[no-untyped-def]
 
 @jit
 def pairwise_sum(values, start, n, single):  # type: ignore[no-untyped-def]
-    """Sum of ``values[start:start + n]`` (float64) in numpy's order of additions."""
-    if n <= RUN:
-        return _run_sum(values, start, n, single)
-    half = n // 2
-    half -= half % 8
-    return _rounded(pairwise_sum(values, start, half, single) + pairwise_sum(values, start + half, n - half, single), single)
+    """Sum of ``values[start:start + n]`` (float64) in numpy's order of additions.
+
+    Halves are halved until they are short; a right half of 0 is being summed.
+    """
+    right, left = np.empty(64, np.int64), np.empty(64, np.float64)
+    depth, size = 0, n
+    while True:
+        while size > RUN:
+            half = size // 2
+            half -= half % 8
+            right[depth] = size - half
+            depth += 1
+            size = half
+        total = _run_sum(values, start, size, single)
+        start += size
+        while depth and right[depth - 1] == 0:
+            depth -= 1
+            total = _rounded(left[depth] + total, single)
+        if depth == 0:
+            return total
+        left[depth - 1], size = total, right[depth - 1]
+        right[depth - 1] = 0
 
 
 @jit

@@ -52,9 +52,9 @@ class Frame:
         row_step, col_step = (nx, 1) if along_x else (1, nx)
         base = 0
         if slowaxis < 0:
-            base, row_step, row0 = base + (nrows - 1) * row_step, -row_step, FULL - row0 - nrows
+            base, row_step, row0 = base + (nrows - 1) * row_step, -row_step, max(FULL, nrows) - row0 - nrows
         if fastaxis < 0:
-            base, col_step, col0 = base + (ncols - 1) * col_step, -col_step, FULL - col0 - ncols
+            base, col_step, col0 = base + (ncols - 1) * col_step, -col_step, max(FULL, ncols) - col0 - ncols
         return cls(nrows, ncols, row0, col0, along_x, base, row_step, col_step)
 
     def offsets(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
