@@ -111,7 +111,7 @@ class ExposurePlanner:
         chosen, table, expected = slits.plan_slits(draft, stages, after, self.steps, self._references, self.opts.sources)
         out = slits.SlitExposurePlan(index, self.request.name, file, draft, [*stages, *expected], self.products, chunks.split(1, 0, 0), order=after,
                                      slits=chosen, table=table, frame_stages=stages, workspace=self.opts.workspace, run_id=self.opts.run_id,
-                                     resume=self.opts.resume)  # fmt: skip
+                                     resume=self.opts.resume, unrecorded=self.pipeline.unrecorded.get(exp_type, ()))  # fmt: skip
         by_alias = {stage.step.alias: stage for stage in expected}
         out.master = exp_type == "NRS_MSASPEC" and by_alias[MASTER].status == "COMPLETE"
         if out.master and (why := self.steps[MASTER].check_slits([slit.spec for slit in chosen])) is not None:

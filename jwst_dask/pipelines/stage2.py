@@ -34,7 +34,11 @@ ORDERS = {
 WORKING = ("NRS_BRIGHTOBJ", "MIR_LRS-SLITLESS", "NRS_MSASPEC", "NRS_FIXEDSLIT", "NRS_LAMP", "NRS_AUTOWAVE", "NRS_AUTOFLAT")
 """Exposure types that this version carries out."""
 
-UNRECORDED = {"NRS_BRIGHTOBJ": ("master_background_mos", "resample_spec", "cube_build"), "MIR_LRS-SLITLESS": ("resample_spec", "cube_build")}
+UNRECORDED = {
+    "NRS_BRIGHTOBJ": ("master_background_mos", "resample_spec", "cube_build"),
+    "MIR_LRS-SLITLESS": ("resample_spec", "cube_build"),
+    **dict.fromkeys(("NRS_FIXEDSLIT", "NRS_LAMP", "NRS_AUTOWAVE", "NRS_AUTOFLAT"), ("master_background_mos",)),
+}
 """Steps that the reference implementation does not even call for an exposure type (no status keyword)."""
 
 SPEC2 = Pipeline(

@@ -13,6 +13,7 @@ import numpy as np
 from jwst_dask.core.errors import JwstDaskError
 from jwst_dask.core.pipeline import Product
 from jwst_dask.core.prepare import flat_meta
+from jwst_dask.core.slits.names import CUT, FIXED, results
 from jwst_dask.core.step import Skip, Step
 from jwst_dask.data.exposure import Block, Draft
 from jwst_dask.data.quality import cutout_quality
@@ -85,6 +86,8 @@ def run_slit(draft: Draft, block: Block, order: tuple[str | Product, ...], steps
     exp_type, before = draft.model.meta.exposure.type, flat_meta(draft.model)
     mixed = draft.slit is not None and draft.slit.fixed and exp_type == "NRS_MSASPEC"
     draft.steps = steps
+    for suffix in results(steps[CUT]) if serialise and CUT in steps else ():
+        _note(out, Product(suffix, suffix), draft, block, before)
     for item in order:
         if isinstance(item, Product):
             if item.suffix == "cal":
@@ -99,12 +102,11 @@ def run_slit(draft: Draft, block: Block, order: tuple[str | Product, ...], steps
         draft.model.meta.exposure.instance["type"] = "NRS_FIXEDSLIT" if mixed and item in AS_FIXED else exp_type
         block = _step(draft, block, steps[item], references(item), out)
         draft.model.meta.exposure.instance["type"] = exp_type
-        step = steps[item]
-        if serialise and step.save_results and item != "extract_1d":  # also of a slit that skips it: others of the exposure may not
-            suffix = (step.suffix or item) + ("_fs" if mixed and item in AS_FIXED else "")
-            _note(out, Product(suffix, suffix), draft, block, before)
-        for name in [name for name in draft.extras if name not in out.parts and serialise]:
-            _note_extra(out, name, draft)
+        more = FIXED if mixed and item in AS_FIXED else ""
+        for suffix in results(steps[item]) if serialise else ():  # also of a slit that skips it: others of the exposure may not
+            _note(out, Product(suffix + more, suffix + more), draft, block, before)
+        for name in [*draft.extras] if serialise else ():
+            _note_extra(out, name + more, draft, draft.extras.pop(name))
     out.draft, out.block, out.quality = draft, block, {**draft.quality, **out.quality}
     return out
 
@@ -166,9 +168,8 @@ def _note(out: Outcome, product: Product, draft: Draft, block: Block, before: Ma
     out.changes[product.suffix] = {path: value for path, value in after.items() if before.get(path) != value and not path.startswith(("cal_step.", "ref_file."))}
 
 
-def _note_extra(out: Outcome, name: str, draft: Draft) -> None:
+def _note_extra(out: Outcome, name: str, draft: Draft, given: dict[str, Any]) -> None:
     """A side product that a step left: its arrays and attributes, or ``{"arrays": ..., "attributes": ..., "wcs": bool, "only": bool}``."""
-    given = draft.extras[name]
     if "arrays" not in given:
         arrays = {key: value for key, value in given.items() if isinstance(value, np.ndarray)}
         given = {"arrays": arrays, "attributes": {key: value for key, value in given.items() if key not in arrays}, "only": True, "wcs": True}

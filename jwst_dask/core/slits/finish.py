@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jwst_dask.core.planner import stamp
 from jwst_dask.core.slits import store
-from jwst_dask.core.slits.names import MASTER, MASTER_PRODUCTS
+from jwst_dask.core.slits.names import CUT, FIXED, MASTER, MASTER_PRODUCTS, results, side_products
 from jwst_dask.data.quality import SUFFIX as QUALITY
 from jwst_dask.data.quality import failed, write_quality
 from jwst_dask.io import multi
@@ -16,6 +16,10 @@ from jwst_dask.io.layout import allocate, plan_layout
 if TYPE_CHECKING:
     from jwst_dask.core.plan import PlannedProduct
     from jwst_dask.core.slits.plan import SlitExposurePlan
+
+
+OF_SLITS = ("exposure.", "group_id", "resample.fillval", "resample.kernel", "resample.pointings", "resample.weight_type")
+"""What steps change in the metadata of slits only."""
 
 
 def assemble(plan: SlitExposurePlan, planned: PlannedProduct) -> bool:
@@ -41,7 +45,7 @@ def assemble(plan: SlitExposurePlan, planned: PlannedProduct) -> bool:
     model = _model(plan, classes.pop(), indices, suffix)
     model.meta.filename = planned.final.name
     stamp(model, plan.stages)
-    parts = [part for path in done if (part := store.load_part(path, suffix)) is not None]
+    parts = (part for path in done if (part := store.load_part(path, suffix)) is not None)
     multi.assemble(planned.temporary, model, parts)
     return True
 
@@ -88,32 +92,36 @@ def _model(plan: SlitExposurePlan, class_name: str, indices: list[dict[str, Any]
 
     from jwst_dask.data.models import blank, copy_metadata
 
+    by_alias = {stage.step.alias: stage for stage in plan.stages}
+    before = [alias for alias in _before(plan, suffix) if alias not in plan.unrecorded]
+    beside = suffix.removesuffix(FIXED) in side_products(by_alias[before[-1]].step)
     model = blank(getattr(datamodels, class_name))
-    copy_metadata(model, plan.draft.model)
-    before = _before(plan, suffix)
+    copy_metadata(model, plan.draft.model, only="PRIMARY" if beside or class_name != "MultiSlitModel" else None)
     statuses, recorded = store.merged([{**index, "statuses": {a: s for a, s in index["statuses"].items() if a in before}} for index in indices])
-    by_alias = {stage.step.alias: stage.step for stage in plan.stages}
-    for alias, status in {"extract_2d": "COMPLETE", **statuses}.items():
-        if by_alias[alias].cal_step:
-            model.meta.cal_step.instance[by_alias[alias].cal_step] = status
-    cut = next(stage for stage in plan.stages if stage.step.alias == "extract_2d")
-    for reftype, name in {**cut.recorded, **recorded}.items():
+    for alias, status in {CUT: "COMPLETE", **statuses}.items():
+        if by_alias[alias].step.cal_step:
+            model.meta.cal_step.instance[by_alias[alias].step.cal_step] = status
+    known = {reftype for alias in before[: -1 if beside else None] if alias != MASTER for reftype in by_alias[alias].step.references}
+    for reftype, name in {**by_alias[CUT].recorded, **{t: name for t, name in recorded.items() if t in known}}.items():
         if hasattr(model.meta.ref_file, reftype):
             getattr(model.meta.ref_file, reftype).name = name
     own = {".".join(path[1:]) for path in multi.leaves(class_name) if path[0] == "meta"}
     for index in indices[:1]:
         for path, value in index["changes"].get(suffix, {}).items():
-            if path not in own and not path.startswith("exposure.type"):
+            if path not in own and not path.startswith(OF_SLITS):
                 _set(model, path, value)
     return model
 
 
-def _before(plan: SlitExposurePlan, suffix: str) -> set[str]:
-    """Steps before a product."""
-    out: set[str] = set()
-    for item in plan.order:
+def _before(plan: SlitExposurePlan, suffix: str) -> list[str]:
+    """Steps that a product has been through: it is one of the order, the result of a step, or a side product of one."""
+    steps = {stage.step.alias: stage.step for stage in plan.stages}
+    out: list[str] = []
+    for item in (CUT, *plan.order):
         if isinstance(item, str):
-            out.add(item)
+            out.append(item)
+            if suffix.removesuffix(FIXED) in (results(steps[item]) + side_products(steps[item])):
+                return out
         elif item.suffix == suffix:
             return out
     return out

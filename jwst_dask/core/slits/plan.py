@@ -23,7 +23,7 @@ from jwst_dask.core.plan import ExposurePlan, PlannedProduct
 from jwst_dask.core.prepare import Stage, StateStore, flat_meta
 from jwst_dask.core.slits import references, store
 from jwst_dask.core.slits.chain import AS_FIXED, NOT_FOR_FIXED
-from jwst_dask.core.slits.names import CUT, MASTER, MASTER_PRODUCTS
+from jwst_dask.core.slits.names import CUT, FIXED, MASTER, MASTER_PRODUCTS, results, side_products
 from jwst_dask.core.slits.tasks import MasterTask, SlitTask
 from jwst_dask.core.step import Step
 from jwst_dask.data.exposure import Draft
@@ -66,6 +66,8 @@ class SlitExposurePlan(ExposurePlan):
     table: dict[str, references.Table] = field(default_factory=dict)
     frame_stages: list[Stage] = field(default_factory=list)
     frame_key: str = ""
+    unrecorded: tuple[str, ...] = ()
+    """Steps that leave no status."""
     master: bool = False
     """Whether slits without a choice of their own get the master background."""
     workspace: Path = Path(".")
@@ -324,8 +326,9 @@ def _plain(value: Any) -> Any:
 def suffixes(plan: SlitExposurePlan) -> Iterator[Product]:
     """Products that slits have parts of: those of the order whose step is expected to run, and results that steps save."""
     expected = {stage.step.alias: stage for stage in plan.stages}
+    mixed = plan.draft.model.meta.exposure.type == "NRS_MSASPEC" and any(slit.spec.fixed for slit in plan.slits)
     seen: set[str] = set()
-    for item in plan.order:
+    for item in (CUT, *plan.order):
         if isinstance(item, Product):
             needed = item.needs or ("extract_1d" if item.spectra else "")
             if (not needed or (needed in expected and expected[needed].status == "COMPLETE")) and item.suffix not in seen:
@@ -333,22 +336,12 @@ def suffixes(plan: SlitExposurePlan) -> Iterator[Product]:
                 yield item
         elif item in expected and expected[item].status == "COMPLETE":
             step = expected[item].step
-            if step.save_results and item != "extract_1d":
-                suffix = step.suffix or item
-                yield Product(suffix, suffix, folder=step.output_dir or "", base=step.output_file or "")
-            for name in _side_products(step):
-                yield Product(name, name, extra=name)
+            for more in ("", FIXED) if mixed and item in AS_FIXED else ("",):
+                for suffix in results(step):
+                    yield Product(suffix + more, suffix + more, folder=step.output_dir or "", base=step.output_file or "")
+                for name in side_products(step):
+                    yield Product(name + more, name + more, extra=name + more)
     if expected[MASTER].step.save_background and plan.master:  # type: ignore[attr-defined]
         for name in MASTER_PRODUCTS:
             yield Product(name, name, extra=name)
     yield Product(QUALITY, QUALITY, extension=".ecsv")
-
-
-SIDE = {"save_interpolated_flat": "interpolatedflat", "save_background": "masterbg2d", "save_profile": "profile", "save_scene_model": "scene_model",
-        "save_residual_image": "residual"}  # fmt: skip
-"""Parameters that ask for a side product of slits."""
-
-
-def _side_products(step: Step) -> list[str]:
-    """Side products that a slit step's parameters ask for."""
-    return [suffix for name, suffix in SIDE.items() if getattr(step, name, False)]
