@@ -289,10 +289,10 @@ def failure(folder: Path) -> str:
     return path.read_text().strip().splitlines()[-1] if path.exists() else ""
 
 
-def compared(pairs: Sequence[tuple[Path, Path]], rtol: float = 1e-5) -> list[str]:
+def compared(pairs: Sequence[tuple[Path, Path]], rtol: float = 1e-5, allowed: Sequence[str] = ()) -> list[str]:
     """Disagreements of the products in pairs of folders (ours, reference), one line each; products that only one has are among them.
 
-    Links are left out: they are inputs.
+    Keywords of `ALLOWED` and `allowed` may differ. Links are left out: they are inputs.
     """
     rows: dict[str, Any] = {}
     names: list[set[str]] = [set(), set()]
@@ -316,12 +316,12 @@ def compared(pairs: Sequence[tuple[Path, Path]], rtol: float = 1e-5) -> list[str
             rows |= json.loads(table.read_text())
     lines = [f"{name}{EXTRA}" for name in sorted(names[0] - names[1])]
     for product, parts in rows.items():
-        lines += [f"{product}: {part}: {json.dumps(figures)[:600]}" for part, good, figures in parts if not good and _matters(part, figures)]
+        lines += [f"{product}: {part}: {json.dumps(figures)[:600]}" for part, good, figures in parts if not good and _matters(part, figures, allowed)]
     return lines
 
 
-def _matters(part: str, figures: Mapping[str, Any]) -> bool:
+def _matters(part: str, figures: Mapping[str, Any], allowed: Sequence[str]) -> bool:
     """Whether a part that differs does so in more than keywords that may."""
     if not part.endswith((" header", "meta")):
         return True
-    return bool(set(figures.get("different", {})) - set(ALLOWED))
+    return bool(set(figures.get("different", {})) - set(ALLOWED) - set(allowed))
