@@ -37,7 +37,8 @@ class JumpStep(BlockStep):
     is over all integrations, which a block must have. It may be a band of rows with one row more on each side (which
     ``block.row_halo`` tells, so that their jumps are not counted twice), unless snowballs or showers are looked for. Groups that
     are DO_NOT_USE all over a band are taken to be so all over the frame, unless ``state["dead_groups"]`` (bool[integration,
-    group]) says which are. The table `TABLE` of a block has what `rates` needs after the last block.
+    group]) says which are; with sigma clipping, a group of which every pixel of the frame jumps is set right in whole frames only.
+    The table `TABLE` of a block has what `rates` needs after the last block.
 
     Raises
     ------
@@ -109,7 +110,8 @@ class JumpStep(BlockStep):
         return Skip("ramps of up to two groups show no jumps") if ngroups is not None and int(ngroups) < LEAST_GROUPS else None
 
     def prepare(self, draft: Draft, refs: References) -> State | Skip:
-        model, state = draft.model, {}
+        model = draft.model
+        state: State = {}
         if model.data.shape[-3] < LEAST_GROUPS:
             return Skip("ramps of up to two groups show no jumps")
         nframes, group_time = model.meta.exposure.nframes, model.meta.exposure.group_time
