@@ -9,6 +9,7 @@ from jwst_dask.kernels._jit import jit
 
 DO_NOT_USE = np.uint8(GROUP["DO_NOT_USE"])
 LOST = np.uint8(GROUP["CHARGELOSS"] | GROUP["DO_NOT_USE"])
+NONE = np.uint8(0)
 
 
 @jit
@@ -32,7 +33,7 @@ def flag(sci: np.ndarray, groupdq: np.ndarray, threshold: float) -> None:
     """
     nints, ngroups, ny, nx = sci.shape
     limit = np.float32(threshold)
-    first = np.empty((ny, nx), np.uint16)
+    first, start = np.empty((ny, nx), np.uint16), np.empty(nx, np.uint16)
     for i in range(nints):
         found = False
         for y in range(ny):
@@ -40,22 +41,19 @@ def flag(sci: np.ndarray, groupdq: np.ndarray, threshold: float) -> None:
                 first[y, x] = ngroups
             for g in range(ngroups - 1, -1, -1):
                 for x in range(nx):
-                    if sci[i, g, y, x] > limit and groupdq[i, g, y, x] != DO_NOT_USE:
-                        first[y, x] = g
+                    above = (sci[i, g, y, x] > limit) & (groupdq[i, g, y, x] != DO_NOT_USE)
+                    first[y, x] = g if above else first[y, x]
             for x in range(nx):
                 found |= first[y, x] < ngroups
         if not found:
             continue
         for y in range(ny):
+            up, down = max(y - 1, 0), min(y + 1, ny - 1)
+            lowest = ngroups
             for x in range(nx):
-                start = first[y, x]
-                if y > 0:
-                    start = min(start, first[y - 1, x])
-                if y < ny - 1:
-                    start = min(start, first[y + 1, x])
-                if x > 0:
-                    start = min(start, first[y, x - 1])
-                if x < nx - 1:
-                    start = min(start, first[y, x + 1])
-                for g in range(start, ngroups):
-                    groupdq[i, g, y, x] |= LOST
+                left, right = max(x - 1, 0), min(x + 1, nx - 1)
+                start[x] = min(first[y, x], first[up, x], first[down, x], first[y, left], first[y, right])
+                lowest = min(lowest, np.int64(start[x]))
+            for g in range(lowest, ngroups):
+                for x in range(nx):
+                    groupdq[i, g, y, x] |= LOST if start[x] <= g else NONE

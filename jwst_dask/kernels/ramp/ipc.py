@@ -38,6 +38,18 @@ def deconvolve(
 
 
 @jit
+def _add(target, source, weight):  # type: ignore[no-untyped-def]
+    for x in range(len(target)):
+        target[x] += weight * source[x]
+
+
+@jit
+def _add_each(target, source, weight):  # type: ignore[no-untyped-def]
+    for x in range(len(target)):
+        target[x] += weight[x] * source[x]
+
+
+@jit
 def _convolve(frame, kernel, rows, left, work, per_pixel):  # type: ignore[no-untyped-def]
     ny, nx = work.shape
     nj, ni = kernel.shape[0], kernel.shape[1]
@@ -58,6 +70,9 @@ def _convolve(frame, kernel, rows, left, work, per_pixel):  # type: ignore[no-un
             shift = 0 if central else ni - 1 - i - ni // 2
             if not 0 <= source < ny:
                 continue
-            for x in range(max(0, -shift), min(nx, nx - shift)):
-                weight = kernel[j, i, k, left + x] if per_pixel else kernel[j, i, 0, 0]
-                frame[y, left + x] += weight * work[source, x + shift]
+            x0, x1 = max(0, -shift), min(nx, nx - shift)
+            target, neighbour = frame[y, left + x0 : left + x1], work[source, x0 + shift : x1 + shift]
+            if per_pixel:
+                _add_each(target, neighbour, kernel[j, i, k, left + x0 : left + x1])
+            else:
+                _add(target, neighbour, kernel[j, i, 0, 0])

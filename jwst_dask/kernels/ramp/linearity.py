@@ -9,6 +9,8 @@ from jwst_dask.kernels._jit import jit
 
 SATURATED = np.uint8(GROUP["SATURATED"])
 NO_LIN_CORR = np.uint32(PIXEL["NO_LIN_CORR"])
+RUN = 256
+"""Pixels of a row that are corrected together, so that what they need stays in the fastest cache."""
 
 
 @jit
@@ -78,12 +80,14 @@ def correct(sci: np.ndarray, groupdq: np.ndarray, pixeldq: np.ndarray, coeffs: n
     Source: JWST documentation, linearity.
     """
     nints, ngroups, ny, nx = sci.shape
-    row, work = np.empty((len(coeffs), nx), np.float32), np.empty(nx, np.float32)
+    row, work = np.empty((len(coeffs), nx), np.float32), np.empty(RUN, np.float32)
     for y in range(ny):
         _row_coefficients(coeffs, dq, pixeldq, y, row)
-        for i in range(nints):
-            for g in range(ngroups):
-                _row(sci[i, g, y], groupdq[i, g, y], row, work)
+        for x0 in range(0, nx, RUN):
+            x1 = min(x0 + RUN, nx)
+            for i in range(nints):
+                for g in range(ngroups):
+                    _row(sci[i, g, y, x0:x1], groupdq[i, g, y, x0:x1], row[:, x0:x1], work)
 
 
 @jit
@@ -100,31 +104,63 @@ def correct_frames(frames: np.ndarray, pixeldq: np.ndarray, coeffs: np.ndarray, 
 
 
 @jit
-def _ramp(values, flags, coeffs, inverse, x, nframes, reads, out):  # type: ignore[no-untyped-def]
-    """Correct one pixel's groups by its single frames: their counts are supposed to grow evenly, and are shifted to give the group's mean."""
-    ngroups = len(values)
-    usable = -1
+def _double(value, coeffs, out):  # type: ignore[no-untyped-def]
+    """Polynomials of a run of pixels in double precision, term by term."""
+    terms, n = coeffs.shape
+    for x in range(n):
+        out[x] = coeffs[terms - 1, x] * value[x]
+    for k in range(terms - 2, 0, -1):
+        for x in range(n):
+            out[x] = (out[x] + coeffs[k, x]) * value[x]
+    for x in range(n):
+        out[x] += coeffs[0, x]
+
+
+@jit
+def _rates(values, flags, coeffs, nframes, start, rate):  # type: ignore[no-untyped-def]
+    """Linear counts of the first group of a run of pixels, and counts per frame up to the last group that is surely not saturated."""
+    ngroups, n = values.shape
+    for x in range(n):
+        usable = -1
+        for g in range(ngroups):
+            usable += flags[g, x] & SATURATED == 0
+        # the last group before saturation may be touched by it
+        last = max(usable, 2) - 1
+        first = values[0, x] if flags[0, x] & SATURATED else polynomial(values[0, x], coeffs, x)
+        end = values[last, x] if flags[last, x] & SATURATED else polynomial(values[last, x], coeffs, x)
+        start[x] = first
+        rate[x] = np.float64(np.float32(end - first)) / (last * nframes)
+
+
+@jit
+def _ramps(values, flags, coeffs, inverse, nframes, work, reads):  # type: ignore[no-untyped-def]
+    """Correct a run of pixels by their single frames: counts are supposed to grow evenly, and are shifted to give each group's mean.
+
+    `work` is float64[6, pixel], `reads` float64[frame, pixel].
+    """
+    ngroups, n = values.shape
+    start, rate, level, mean, shifted, total = work[0], work[1], work[2], work[3], work[4], work[5]
+    _rates(values, flags, coeffs, nframes, start, rate)
     for g in range(ngroups):
-        usable += flags[g, x] & SATURATED == 0
-    # the last group before saturation may be touched by it
-    last = max(usable, 2) - 1
-    start = values[0, x] if flags[0, x] & SATURATED else polynomial(values[0, x], coeffs, x)
-    end = values[last, x] if flags[last, x] & SATURATED else polynomial(values[last, x], coeffs, x)
-    middle = (nframes + 1) / 2
-    rate = np.float64(np.float32(end - start)) / ((last * nframes + middle) - middle)
-    for g in range(ngroups):
-        if flags[g, x] & SATURATED:
-            out[g] = values[g, x]
-            continue
-        mean = 0.0
+        mean[:] = 0
         for r in range(nframes):
-            reads[r] = polynomial(start + rate * (g * nframes + r + 1 - middle), inverse, x)
-            mean += reads[r]
-        offset = values[g, x] - mean / nframes
-        total = 0.0
+            since = g * nframes + r + 1 - (nframes + 1) / 2
+            for x in range(n):
+                level[x] = start[x] + rate[x] * since
+            _double(level, inverse, reads[r])
+            for x in range(n):
+                mean[x] += reads[r, x]
+        for x in range(n):
+            mean[x] = values[g, x] - mean[x] / nframes
+        total[:] = 0
         for r in range(nframes):
-            total += polynomial(reads[r] + offset, coeffs, x)
-        out[g] = total / nframes
+            for x in range(n):
+                shifted[x] = reads[r, x] + mean[x]
+            _double(shifted, coeffs, level)
+            for x in range(n):
+                total[x] += level[x]
+        for x in range(n):
+            values[g, x] = values[g, x] if flags[g, x] & SATURATED else total[x] / nframes
 
 
 @jit
@@ -143,19 +179,19 @@ def correct_reads(sci: np.ndarray, groupdq: np.ndarray, pixeldq: np.ndarray, coe
     """
     nints, ngroups, ny, nx = sci.shape
     row, back = np.empty((len(coeffs), nx), np.float32), np.empty((len(inverse), nx), np.float32)
-    values, flags = np.empty((ngroups, nx), np.float32), np.empty((ngroups, nx), np.uint8)
-    reads, out = np.empty(nframes), np.empty(ngroups)
+    # planes of a frame are a power of two apart: runs of pixels are gathered so that they do not evict each other
+    values, flags = np.empty((ngroups, RUN), np.float32), np.empty((ngroups, RUN), np.uint8)
+    work, reads = np.empty((6, RUN)), np.empty((nframes, RUN))
     for y in range(ny):
         _row_coefficients(coeffs, dq, pixeldq, y, row)
         _row_coefficients(inverse, dq, pixeldq, y, back)
         for i in range(nints):
-            # planes of a frame are a power of two apart: rows are gathered so that they do not evict each other
-            for g in range(ngroups):
-                values[g] = sci[i, g, y]
-                flags[g] = groupdq[i, g, y]
-            for x in range(nx):
-                _ramp(values, flags, row, back, x, nframes, reads, out)
+            for x0 in range(0, nx, RUN):
+                x1 = min(x0 + RUN, nx)
+                n = x1 - x0
                 for g in range(ngroups):
-                    values[g, x] = out[g]
-            for g in range(ngroups):
-                sci[i, g, y] = values[g]
+                    values[g, :n] = sci[i, g, y, x0:x1]
+                    flags[g, :n] = groupdq[i, g, y, x0:x1]
+                _ramps(values[:, :n], flags[:, :n], row[:, x0:x1], back[:, x0:x1], nframes, work[:, :n], reads[:, :n])
+                for g in range(ngroups):
+                    sci[i, g, y, x0:x1] = values[g, :n]

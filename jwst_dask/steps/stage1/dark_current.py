@@ -62,6 +62,9 @@ class DarkCurrentStep(BlockStep):
         found, model = same_frame(draft.model, path, "dark"), draft.model
         self._set_average(model, found)
         shape, (nframes, groupgap) = found.shapes["SCI"], sequence(model)
+        if len(shape) not in (3, 4):
+            raise ReferenceError_(f"the dark reference {path} has shape {shape}, not (group, y, x) or (integration, group, y, x); "
+                                  "give another file with override_dark")  # fmt: skip
         dark = (shape[-3], *(_count(found, name) for name in ("NFRAMES", "GROUPGAP")))
         ngroups, start = int(model.data.shape[1]), model.meta.exposure.integration_start
         state: State = {"ngroups": ngroups, "nframes": nframes, "groupgap": groupgap, "dark": np.array(dark), "stack": shape[0] if len(shape) == 4 else 0,
@@ -147,7 +150,7 @@ def _save(path: str, model: Any, state: State) -> None:
     ramps = [matched(state, k) for k in range(stack or 1)]
     nothing = np.zeros((int(state["ngroups"]), *model.data.shape[-2:]), np.float32)
     data = np.stack([nothing if ramp is None else ramp for ramp in ramps]).astype(np.float32)
-    with datamodels.open(str(state["dark.path"])) as reference, kind(data=data if stack else data[0], dq=flags(state, "dark")) as out:
+    with kind(str(state["dark.path"])) as reference, kind(data=data if stack else data[0], dq=flags(state, "dark")) as out:
         out.update(reference)
         out.meta.exposure.ngroups = data.shape[1]
         out.meta.exposure.nframes, out.meta.exposure.groupgap = int(state["nframes"]), int(state["groupgap"])
