@@ -239,17 +239,22 @@ def renumber(text: str, old: int, new: int) -> str:
 def join(text: str, blocks: list[bytes] | tuple[bytes, ...]) -> bytes:
     """An ASDF file of YAML text and blocks, with its block index."""
     head = text.encode("utf-8") + b"...\n"
+    return b"".join([head, *with_index(len(head), blocks)])
+
+
+def with_index(at: int, blocks: Sequence[bytes]) -> list[bytes]:
+    """Blocks that begin at a place in a file, and the block index that follows them (nothing without blocks)."""
     if not blocks:
-        return head
-    offsets, at = [], len(head)
+        return []
+    offsets = []
     for block in blocks:
         offsets.append(f"- {at}\n")
         at += len(block)
-    return b"".join([head, *blocks, _INDEX_MAGIC, b"\n%YAML 1.1\n---\n", "".join(offsets).encode(), b"...\n"])
+    return [*blocks, _INDEX_MAGIC, b"\n%YAML 1.1\n---\n", "".join(offsets).encode(), b"...\n"]
 
 
-def resize(text: str, rows: Mapping[tuple[str, int], int]) -> str:
-    """Change the first number of ``shape`` of the arrays linked to the extensions of `rows`."""
+def resize(text: str, rows: Mapping[tuple[str, int], int | tuple[int, ...]]) -> str:
+    """Change the first number of ``shape`` of the arrays linked to the extensions of `rows`, or all of it."""
     lines = text.split("\n")
     for i, line in enumerate(lines):
         match = re.fullmatch(r"( *)source: '?fits:(.+),(\d+)'?", line)
@@ -260,7 +265,8 @@ def resize(text: str, rows: Mapping[tuple[str, int], int]) -> str:
             if not lines[j].startswith(indent):
                 raise InputError(f"the ASDF extension gives no shape for {match.group(2)}")
             if lines[j].startswith(f"{indent}shape: ["):
-                lines[j] = re.sub(r"\[\d+", f"[{count}", lines[j], count=1)
+                whole = isinstance(count, tuple)
+                lines[j] = f"{indent}shape: {list(count)}" if whole else re.sub(r"\[\d+", f"[{count}", lines[j], count=1)  # type: ignore[arg-type]
                 break
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -335,8 +335,11 @@ def assemble(path: str | os.PathLike[str], model: Any, parts: Iterable[Part]) ->
                 texts.append(Part((), (), part.text, part.blocks, part.extensions))
             for i in others:
                 write(with_spare(serial.headers[i], SPARE), serial.contents[i])
-            content, _ = asdf_text.replace_hash(_asdf(serial, name, texts), digest.hexdigest())
-            write(with_spare(asdf_header(serial.headers[-1], len(content)), SPARE), content)
+            first, *rest = _asdf(serial, name, texts)
+            first, _ = asdf_text.replace_hash(first, digest.hexdigest())
+            size = len(first) + sum(map(len, rest))
+            file.write(with_spare(asdf_header(serial.headers[-1], size), SPARE))
+            file.writelines((first, *rest, bytes(-size % BLOCK)))
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); free some space, or choose another --output-dir") from error
 
@@ -349,15 +352,23 @@ def _keywords(header: bytes) -> list[bytes]:
     return [card for card in cards_of(header) if not _STRUCTURE.match(card)]
 
 
-def _asdf(serial: Any, name: str, parts: Sequence[Part]) -> bytes:
-    """The ASDF extension with the text of all items."""
-    blocks, pieces = list(serial.blocks), []
-    for ver, part in enumerate(parts, start=1):
-        pieces.append(asdf_text.shifted(part.text, len(blocks)).replace(_VER, str(ver)))
-        blocks += part.blocks
+def _asdf(serial: Any, name: str, parts: list[Part]) -> list[bytes]:
+    """The ASDF extension with the text of all items, in pieces; takes the items out of the list as it goes."""
     empty = re.search(rf"^{name}: \[\]\n", serial.text, re.M)
     if empty is None:
         raise InputError(f"the product's list of {name} was written in a form that is not known")
-    body = f"{name}:\n{''.join(pieces)}" if parts else empty.group(0)
-    text = serial.text[: empty.start()] + body + serial.text[empty.end() :]
-    return asdf_text.join(asdf_text.with_extensions(text, [entry for part in parts for entry in part.extensions]), blocks)
+    entries = dict.fromkeys(entry for part in parts for entry in part.extensions)
+    before = asdf_text.with_extensions(serial.text[: empty.start()], entries)
+    pieces = [(before + (f"{name}:\n" if parts else empty.group(0))).encode()]
+    blocks, ver = list(serial.blocks), 0
+    for ver, part in enumerate(_taken(parts), start=1):
+        pieces.append(asdf_text.shifted(part.text, len(blocks)).replace(_VER, str(ver)).encode())
+        blocks += part.blocks
+    pieces.append(serial.text[empty.end() :].encode() + b"...\n")
+    return [*pieces, *asdf_text.with_index(sum(map(len, pieces)), blocks)]
+
+
+def _taken(parts: list[Part]) -> Iterator[Part]:
+    parts.reverse()
+    while parts:
+        yield parts.pop()

@@ -22,6 +22,7 @@ from jwst_dask.io.likeness import Likeness
 
 PIXELS = frozenset(name.upper() for name in CUBES)
 """Extensions that hold pixels of the exposure, whatever their dimensions."""
+ATTRIBUTES = {"SCI": "data", "ERR": "err", "DQ": "dq", "VAR_POISSON": "var_poisson", "VAR_RNOISE": "var_rnoise", "VAR_FLAT": "var_flat"}
 
 
 def skeleton(path: str | os.PathLike[str], file: FitsFile | None = None) -> Any:
@@ -60,6 +61,8 @@ def skeleton(path: str | os.PathLike[str], file: FitsFile | None = None) -> Any:
         tree = None if made else like.tree_of(small.text, small.headers, small.contents)
         model = made[0] if made else None if tree is None else filled(key[1], tree)
     model = model or _read(file, small)
+    for hdu in small.images:  # as large as they are, without taking room
+        model.instance[ATTRIBUTES[hdu.name]] = np.broadcast_to(np.zeros((), hdu.native), hdu.shape)
     asdf_text.put_back(model.instance, small.wcs)
     model.meta.filename = os.path.basename(file.path)
     return model
@@ -86,6 +89,8 @@ class _Small:
     text: str
     wcs: list[asdf_text.Fragment]
     described: bool
+    images: tuple[HDU, ...] = ()
+    """Those of two dimensions that stand there as one pixel."""
 
     @property
     def name(self) -> str:
@@ -147,6 +152,7 @@ def _small(file: FitsFile) -> _Small:
     headers, contents, text = [], [], ""
     raw: list[bytes] = []
     wcs: list[asdf_text.Fragment] = []
+    images = tuple(h for h in file.hdus if h.name in ATTRIBUTES and len(h.shape) == 2 and ("SCI", 2) not in file)
     with source.reader(file) as reader:
         for hdu in file.hdus:
             header = reader.read(hdu.header_offset, hdu.data_offset - hdu.header_offset)
@@ -154,9 +160,10 @@ def _small(file: FitsFile) -> _Small:
             if hdu.compressed:
                 header = _image_header(file, hdu)
             if hdu.name in PIXELS or _is_cube(hdu, file) or hdu.name == "EXTRACT1D":
-                header, content = _one_row(header, hdu)
+                header, content = _one_pixel(header, hdu) if hdu in images else _one_row(header, hdu)
             elif hdu.name == "ASDF":
                 content, wcs = asdf_text.set_aside(reader.read(hdu.data_offset, hdu.nbytes))
+                content = _with_shapes(content, images)
                 header = asdf_header(header, len(content))
             elif hdu.compressed:
                 from jwst_dask.io.fits import read
@@ -171,7 +178,12 @@ def _small(file: FitsFile) -> _Small:
     if "ASDF" in file:
         text = asdf_text.split(contents[[hdu.name for hdu in file.hdus].index("ASDF")])[0]
         text = asdf_text.resize(text, {(hdu.name, hdu.ver): 1 for hdu in file.hdus if hdu.name in PIXELS and len(hdu.shape) == 3})
-    return _Small(headers, contents, text, wcs, described)
+    return _Small(headers, contents, text, wcs, described, images)
+
+
+def _with_shapes(content: bytes, images: tuple[HDU, ...]) -> bytes:
+    text, blocks = asdf_text.split(content)
+    return asdf_text.join(asdf_text.resize(text, {(hdu.name, hdu.ver): (1, 1) for hdu in images}), blocks) if images else content
 
 
 def _is_cube(hdu: HDU, file: FitsFile) -> bool:
@@ -189,6 +201,11 @@ def _one_row(header: bytes, hdu: HDU) -> tuple[bytes, bytes]:
     if hdu.native.kind == "u" and hdu.bzero:
         zeros[...] = -int(hdu.bzero)
     return header, zeros.tobytes()
+
+
+def _one_pixel(header: bytes, hdu: HDU) -> tuple[bytes, bytes]:
+    """An image of one pixel in place of a large one of two dimensions."""
+    return set_card(set_card(header, "NAXIS1", "1"), "NAXIS2", "1"), np.zeros((), hdu.dtype).tobytes()
 
 
 def _image_header(file: FitsFile, hdu: HDU) -> bytes:
