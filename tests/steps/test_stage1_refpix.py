@@ -98,10 +98,11 @@ def test_irs2_like_the_reference(name, coefficients, monkeypatch):
     monkeypatch.setattr(irs2, "read_reference", lambda path, n: coefficients)
     draft, step, state = irs2_step(name)
     arrays = scene.irs2_frames(name)
-    known = ((arrays["pixeldq"] & scene.BAD_REF) != 0).any(axis=1)
-    bad = irs2.find_bad(arrays["sci"], known, step.ovr_corr_mitigation_ftr)
-    np.testing.assert_array_equal(np.flatnonzero(bad), GOLDEN[f"{name}.bad"])
+    bad: list[np.ndarray] = []
+    find = irs2.find_bad
+    monkeypatch.setattr(irs2, "find_bad", lambda *args: bad.append(find(*args)) or bad[0])
     found = step.run(Block(arrays, 0), state).arrays
+    np.testing.assert_array_equal(np.flatnonzero(bad[0]), GOLDEN[f"{name}.bad"])
     rows = 3200 if step.preserve_irs2_refpix else 2048
     assert found["sci"].shape[-2:] == found["pixeldq"].shape == found["groupdq"].shape[-2:] == (rows, 2048)
     assert draft.shape == (rows, 2048) and all(found[key].flags.c_contiguous for key in ("sci", "groupdq", "pixeldq"))
