@@ -1,17 +1,18 @@
 """Golden values of the ramp fits: made-up ramps and what the reference implementation's functions make of them.
 
-Run with an interpreter that has `stcal`: ``python make_ramp_fit.py FOLDER [SIZE]`` writes ``ramp_fit_<case>.npz`` files.
+Run with an interpreter that has `stcal`: ``python make_ramp_fit.py`` writes ``ramp_fit.npz`` beside this file.
 """
 
 from __future__ import annotations
 
-import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 DNU, SAT, JUMP, PERS, FLOOR, LOSS = 1, 2, 4, 32, 64, 128
 PIXEL = {"DO_NOT_USE": 1, "SATURATED": 2, "JUMP_DET": 4, "PERSISTENCE": 32, "CHARGELOSS": 128, "NO_GAIN_VALUE": 1 << 19, "UNRELIABLE_SLOPE": 1 << 24}
+SIZE = 10
 TIMES = (10.73677, 2.6841925)
 """Group time and frame time, s."""
 
@@ -100,8 +101,19 @@ def read_times(ngroups: int) -> np.ndarray:
     return np.cumsum(1.0 + 0.5 * (np.arange(ngroups) % 3)) * TIMES[1]
 
 
+def digest(made: dict[str, np.ndarray]) -> np.ndarray:
+    """Fingerprint of made-up ramps, to tell whether they could be made again."""
+    return np.array([int(zlib.crc32(np.ascontiguousarray(made[name]).tobytes())) for name in sorted(made)])
+
+
+def made_for(name: str, size: int = SIZE) -> dict[str, np.ndarray]:
+    """The ramps of a case."""
+    return ramps(list(CASES).index(name), size, **CASES[name])
+
+
 if __name__ == "__main__":
-    folder, size = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10
-    for seed, (name, case) in enumerate(CASES.items()):
-        made = ramps(seed, size, **case)
-        np.savez_compressed(folder / f"ramp_fit_{name}.npz", **made, **fit(made, **case))
+    found = {}
+    for name, case in CASES.items():
+        made = made_for(name)
+        found |= {f"{name}.{key}": value for key, value in fit(made, **case).items()} | {f"{name}.digest": digest(made)}
+    np.savez_compressed(Path(__file__).with_name("ramp_fit.npz"), **found)

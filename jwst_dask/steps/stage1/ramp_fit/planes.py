@@ -10,10 +10,13 @@ import numpy as np
 
 from jwst_dask.kernels.ramp.finish import finish, poisson_rate, rate_of
 from jwst_dask.kernels.ramp.fit import Fitted, Sums, Timing, combine
+from jwst_dask.kernels.ramp.fitopt import Options, finish_options
 from jwst_dask.kernels.ramp.likely import Likely, average
 
 RATE = "rate_"
 """Before the names of the 2-D result's planes among a block's arrays."""
+OPTIONS = "opt_"
+"""Before those of the results by segment."""
 _SUM, _SEGMENT = "sum_", "segment_"
 _PLANES = ("sci", "dq", "var_poisson", "var_rnoise", "err")
 
@@ -71,7 +74,10 @@ def finished(arrays: Mapping[str, np.ndarray], sums: Sums, pending: Pending) -> 
     pending : Pending
     """
     fitted = Fitted(*(arrays[name] for name in ("sci", "dq", "var_rnoise", "var_poisson", "err")), arrays[_SEGMENT + "ramp"], arrays[_SEGMENT + "length"])
-    finish(fitted, poisson_rate(sums, pending.timing, pending.dark), pending.noise, pending.gain, pending.timing)
+    rate = poisson_rate(sums, pending.timing, pending.dark)
+    finish(fitted, rate, pending.noise, pending.gain, pending.timing)
+    if OPTIONS + "slope" in arrays:
+        finish_options(Options(*(arrays[OPTIONS + one.name] for one in fields(Options))), rate, pending.gain)
     return {name: value for name, value in arrays.items() if not name.startswith((_SUM, _SEGMENT))}
 
 

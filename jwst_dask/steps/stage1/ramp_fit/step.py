@@ -13,8 +13,9 @@ import numpy as np
 from jwst_dask.core.errors import InputError
 from jwst_dask.core.step import BlockStep, Skip, State, param
 from jwst_dask.kernels.ramp.fit import Timing, fit_noise, limits, stage_one, used_groups
+from jwst_dask.kernels.ramp.fitopt import fit_options
 from jwst_dask.kernels.ramp.likely import MIN_GROUPS, fit_likely, read_pattern
-from jwst_dask.steps.stage1.ramp_fit.planes import Pending, finished, packed, rate_arrays, sums_in
+from jwst_dask.steps.stage1.ramp_fit.planes import OPTIONS, Pending, finished, packed, rate_arrays, sums_in
 from jwst_dask.steps.stage1.reference import band, contents, locate, plane, sequence
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ class RampFitStep(BlockStep):
     """Turn ramps (``sci`` float32[integration, group, y, x], DN; ``groupdq``, ``pixeldq``) into count rates.
 
     `run` replaces a block's ramps by ``sci``, ``err`` (DN/s), ``var_poisson``, ``var_rnoise`` ((DN/s)**2) and ``dq`` of its
-    integrations, (integration, y, x). If the block has all integrations of the exposure it adds the 2-D result under
-    ``rate_sci`` and so on. If not, ``var_poisson`` and ``err`` of OLS_C are provisional, and ``sum_...`` arrays come with them:
+    integrations, (integration, y, x); LIKELY adds ``chisq``. With ``save_opt``, OLS_C gives the results by segment as ``opt_slope``
+    and so on (the second axis is as long as the block needs). If the block has all integrations of the exposure it adds the 2-D
+    result under ``rate_sci`` and so on. If not, ``var_poisson`` and ``err`` of OLS_C are provisional, and ``sum_...`` arrays come with them:
     `planes.gathered` adds those of all blocks up, `planes.finished` completes each block, `planes.rate_arrays` gives the 2-D
     result; the outcome does not depend on how integrations were split. LIKELY needs no sums; its 2-D result takes the
     finished planes of all integrations, in bands of rows if one likes. Works on any band of rows.
@@ -77,7 +79,7 @@ class RampFitStep(BlockStep):
         if exposure.group_time is None or exposure.frame_time is None:
             raise InputError(f"the exposure has no TGROUP or TFRAME ({exposure.group_time}, {exposure.frame_time}); set these keywords in its primary header")
         state: State = {"nints": draft.nints, "nframes": nframes, "groupgap": groupgap, "group_time": float(exposure.group_time),
-                        "frame_time": float(exposure.frame_time), "miri": str(model.meta.instrument.name).upper() == "MIRI"}  # fmt: skip
+                        "frame_time": float(exposure.frame_time), "drop_frames": int(getattr(exposure, "drop_frames1", None) or 0), "miri": str(model.meta.instrument.name).upper() == "MIRI"}  # fmt: skip
         for reftype in ("readnoise", "gain"):
             state |= locate(model, refs(reftype), reftype).state()
         factor = contents(refs("gain")).header.get("GAINFACT")
@@ -128,9 +130,13 @@ class RampFitStep(BlockStep):
             if window is None:
                 return _nothing(sci, block.arrays["pixeldq"])
         pending = self.pending(block, state)
-        fitted, sums = stage_one(sci, groupdq, pending.pixeldq, pending.noise, pending.gain, pending.timing, int(state["nints"]), suppress=suppress,
-                                 zeroframe=block.arrays.get("zeroframe"), window=window, selected=(first, last))  # fmt: skip
+        how: dict[str, Any] = {"suppress": suppress, "zeroframe": block.arrays.get("zeroframe"), "window": window, "selected": (first, last)}
+        fitted, sums = stage_one(sci, groupdq, pending.pixeldq, pending.noise, pending.gain, pending.timing, int(state["nints"]), **how)
         arrays = packed(fitted, sums)
+        if self.save_opt:
+            frames = (int(state["nframes"]), int(state["groupgap"]), int(state["drop_frames"]))
+            options = fit_options(sci, groupdq, fitted.sci, pending.noise, pending.gain, pending.timing, frames, **how)
+            arrays |= {OPTIONS + one.name: getattr(options, one.name) for one in dataclasses.fields(options)}
         if block.nints != int(state["nints"]):
             return arrays
         if sums.saturated:
