@@ -78,8 +78,7 @@ def _pipeline(alias: str, step: Any = None) -> Pipeline:
 
 def _product(step: Any, exp_type: str) -> Product:
     spectra = step.alias == "extract_1d" and exp_type not in MANY_SLITS
-    place = {"folder": step.output_dir or "", "base": step.output_file or ""}
-    return Product(suffix_of(step, exp_type), suffix_of(step, exp_type, "x1dints"), spectra=spectra, **place)
+    return Product(suffix_of(step, exp_type), suffix_of(step, exp_type, "x1dints"), spectra=spectra, folder=step.output_dir or "", base=step.output_file or "")
 
 
 def _job(bare: Pipeline, request: Request, given: Mapping[str, Any], opts: Options, where: execute.Resources, context: str, index: int) -> Job:

@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 
 from jwst_dask.core import prepare
+from jwst_dask.core.answers import Products, combined_spectra, opened
 from jwst_dask.core.config import setting
 from jwst_dask.core.errors import InputError
 from jwst_dask.core.pipeline import Product, settle
+from jwst_dask.core.planner import MANY_SLITS
+from jwst_dask.core.slits.names import CUT
+from jwst_dask.core.slits.trees import HISTORY, changed, cut_outs, is_tree, step_on_tree
 from jwst_dask.data.exposure import CUBES, Draft
 from jwst_dask.pipelines import table
 
-HISTORY = "JWSTDASK"
-"""Attribute of a dataset that names the steps it has been through, as JSON: ``[[alias, {parameter: value}], ...]``."""
-
 
 class StepCall:
-    """One step as a function: ``steps.flat_field(ds, inverse=True)`` gives a new lazy dataset."""
+    """One step as a function: ``steps.flat_field(ds, inverse=True)`` gives a new lazy dataset.
+
+    Of a tree of slits it gives a tree, also extract_2d of an exposure with many slits.
+    """
 
     def __init__(self, alias: str) -> None:
         from jwst_dask.steps import step_class
@@ -35,29 +39,66 @@ class StepCall:
 
         Parameters
         ----------
-        dataset : xarray.Dataset
-            From `jwst_dask.open` or another step.
+        dataset : xarray.Dataset or xarray.DataTree
+            From `jwst_dask.open`, ``xarray.open_datatree`` or another step.
         **parameters
             Of the step; ``override_<reftype>`` too.
+
+        Returns
+        -------
+        xarray.Dataset or xarray.DataTree
+            Lazy; but the results of resample_spec and extract_1d for slits, whose shapes are not known before, are there.
         """
-        results = apply(dataset, (self.alias,), {self.alias: self.cls.make(**{"skip": False, **parameters})})
+        if hasattr(self.cls, "from_files"):
+            return self._combined(dataset, parameters)
+        step = self.cls.make(**{"skip": False, **_own(parameters)})
+        if is_tree(dataset):
+            from jwst_dask.refs.crds import pin_context
+
+            context = pin_context()
+            return step_on_tree(dataset, step, _references(context), context)
+        if self.alias == CUT and dataset.attrs.get("EXP_TYPE") in MANY_SLITS:
+            return _cut_outs(dataset, step)
+        results = apply(dataset, (self.alias,), {self.alias: step})
         return results["x1d"] if self.alias == "extract_1d" and "x1d" in results else results["exposure"]
 
     def run(self, source: Any, **parameters: Any) -> Any:
-        """Open a file (or take a dataset) and apply the step, without parameter files from CRDS."""
-        return self(_opened(source), **parameters)
+        """Open a file (or take a dataset or tree) and apply the step, without parameter files from CRDS.
+
+        With ``save_results=True`` the product of a file is written (to ``output_dir``), and what is returned is opened from it.
+        """
+        if parameters.get("save_results") and not hasattr(source, "attrs"):
+            return self._saved(source, parameters)
+        return self(source if hasattr(self.cls, "from_files") else opened(source), **parameters)
 
     def call(self, source: Any, **parameters: Any) -> Any:
         """As `run`, with the step's parameter file from CRDS below the given values."""
         from jwst_dask.refs import pars
+
+        if pars.disabled() or hasattr(self.cls, "from_files") or (parameters.get("save_results") and not hasattr(source, "attrs")):
+            return self.run(source, **parameters)
         from jwst_dask.refs.crds import pin_context
 
-        dataset, values = _opened(source), {}
-        if not pars.disabled():
-            for _, found in pars.from_crds("", [self.alias], drafts_of(dataset)[0].model.get_crds_parameters(), pin_context()):
-                values.update(found.get("steps", {}).get(self.alias, {}))
+        dataset, values = opened(source), {}
+        for _, found in pars.from_crds("", [self.alias], _model_of(dataset).get_crds_parameters(), pin_context()):
+            values.update(found.get("steps", {}).get(self.alias, {}))
         known = self.cls.parameters()
         return self(dataset, **{**{k: v for k, v in values.items() if k in known and v is not None}, **parameters})
+
+    def _saved(self, source: Any, parameters: Mapping[str, Any]) -> Any:
+        from jwst_dask.core.standalone import run_step
+
+        values = {name: value for name, value in parameters.items() if name not in ("save_results", "output_dir")}
+        result = run_step(self.alias, source, values, output_dir=parameters.get("output_dir") or ".")
+        made = [path for name, path in result.products.items() if name in result.made]
+        if not made:
+            raise InputError("; ".join(result.failures) or f"{self.alias} made no product of {source}")
+        return opened(str(made[0]))
+
+    def _combined(self, source: Any, parameters: Mapping[str, Any]) -> Any:
+        step: Any = self.cls.make(**_own(parameters))
+        model, name = step.from_files(source)
+        return combined_spectra(model, name)
 
     def __repr__(self) -> str:
         return f"<step {self.alias}: {', '.join(self.cls.parameters())}>"
@@ -70,7 +111,13 @@ class PipelineCall:
         self.alias = alias
 
     def call(self, source: Any, *, steps: Mapping[str, Mapping[str, Any]] | None = None, **parameters: Any) -> Any:
-        """Files and associations are run and written (see `jwst_dask.run`); a dataset gives lazy datasets by product suffix."""
+        """Files and associations are run and written (see `jwst_dask.run`); a dataset gives lazy datasets by product suffix.
+
+        Returns
+        -------
+        Products or dict
+            ``["cal"]`` is the dataset (a tree, where there are many slits) with this suffix.
+        """
         import xarray as xr
 
         if isinstance(source, xr.Dataset):
@@ -80,7 +127,7 @@ class PipelineCall:
         known = {"output_dir", "resume", "on_error", "chunk", "threads", "scheduler", "client", "progress", "pars_file", "allow_outside", "checksum"}
         options = {k: parameters.pop(k) for k in list(parameters) if k in known}
         parameters.pop("save_results", None)
-        return run(source, self.alias, params={**parameters, "steps": dict(steps or {})}, **options)
+        return Products(**vars(run(source, self.alias, params={**parameters, "steps": dict(steps or {})}, **options)))
 
     def _lazy(self, dataset: Any, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         pipeline = table.pipeline(self.alias)
@@ -92,14 +139,40 @@ Spec2Pipeline = PipelineCall("calwebb_spec2")
 Tso3Pipeline = PipelineCall("calwebb_tso3")
 
 
-def _opened(source: Any) -> Any:
-    import xarray as xr
+def _own(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters without those that say where a result is saved."""
+    return {name: value for name, value in parameters.items() if name not in ("save_results", "output_dir", "output_file", "suffix")}
 
-    if isinstance(source, xr.Dataset):
-        return source
-    from jwst_dask.data.open import open
 
-    return open(source)
+def _model_of(dataset: Any) -> Any:
+    """A datamodel with the metadata of the file that a dataset or tree is from."""
+    if is_tree(dataset):
+        from jwst_dask.core.alone import metadata_of
+
+        return metadata_of(str(dataset.encoding.get("source")))
+    return drafts_of(dataset)[0].model
+
+
+def _cut_outs(dataset: Any, step: Any) -> Any:
+    """extract_2d of an exposure with many slits: a tree."""
+    from jwst_dask.refs.crds import pin_context
+
+    history = json.loads(dataset.attrs.get(HISTORY, "[]"))
+    draft = draft_after(_sources(dataset)[0], history, pin_context())
+    if draft.slits is None:
+        raise InputError(f"{os.path.basename(draft.path)}: its slits are not known; run assign_wcs before extract_2d")
+    return cut_outs(dataset, draft, history, step)
+
+
+def draft_after(path: str, history: list[Any], context: str) -> Draft:
+    """The draft of an exposure file after some steps, its slits located if assign_wcs is among them or was before."""
+    from jwst_dask.core.alone import locate_slits
+    from jwst_dask.core.planner import draft_of
+
+    draft = draft_of(path)
+    locate_slits(draft, _references(context))
+    replay(draft, history, context)
+    return draft
 
 
 def _sources(dataset: Any) -> list[str]:
@@ -128,6 +201,7 @@ def apply(dataset: Any, order: tuple[str | Product, ...], steps: Mapping[str, An
     dict
         Datasets by product suffix (``calints``, ``x1dints``, ...), ``exposure`` for what the image arrays are at the end.
     """
+    from jwst_dask.core.alone import locate_slits
     from jwst_dask.refs.crds import pin_context
 
     history = json.loads(dataset.attrs.get(HISTORY, "[]"))
@@ -135,6 +209,7 @@ def apply(dataset: Any, order: tuple[str | Product, ...], steps: Mapping[str, An
     parts: dict[str, list[Any]] = {}
     first = 0
     for draft in drafts_of(dataset):
+        locate_slits(draft, _references(context), any(getattr(step, "mask_science_regions", False) for step in steps.values()))
         prior = replay(draft, history, context)
         rows, start = _rows_of(dataset, draft, first)
         first += rows.sizes.get("integration", 0)
@@ -191,7 +266,7 @@ def _one(rows: Any, start: int, draft: Draft, order: tuple[str | Product, ...], 
     def mark(product: Product, at: Draft, stages: list[prepare.Stage]) -> None:
         if not product.level3 or product.spectra:
             model = at.spectra if product.spectra else at.model
-            done = [*history, *([s.step.alias, _changed(s.step)] for s in stages if s.status == "COMPLETE")]
+            done = [*history, *([s.step.alias, changed(s.step)] for s in stages if s.status == "COMPLETE")]
             marks.append((product.named(at.is_cube), product, sum(s.runs for s in stages), _attrs(model, done), _planes(at)))
 
     closing = () if isinstance(order[-1], Product) and order[-1].spectra else (Product("exposure", "exposure"),)
@@ -206,13 +281,6 @@ def _one(rows: Any, start: int, draft: Draft, order: tuple[str | Product, ...], 
         raise InputError(f"{os.path.basename(draft.path)}: {next(s.step.alias for s in links if s.halo(draft.nints))} compares integrations with "
                          "their neighbours and needs whole segments; give it the whole dataset and select from the result")  # fmt: skip
     return {suffix: _lazy(rows, start, draft, product, chain[:after], links[:after], attrs, planes) for suffix, product, after, attrs, planes in marks}
-
-
-def _changed(step: Any) -> dict[str, Any]:
-    """Parameters that differ from the defaults, as JSON can hold them."""
-    default = type(step)().values()
-    out = {k: list(v) if isinstance(v, tuple) else v for k, v in step.values().items() if v != default[k] or k == "skip"}
-    return out | {f"override_{k}": v for k, v in step.overrides.items()}
 
 
 def _attrs(model: Any, done: list[Any]) -> dict[str, Any]:

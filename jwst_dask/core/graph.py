@@ -118,9 +118,14 @@ def once(call: Any, label: str) -> Any:
     return dask.delayed(call, pure=False, traverse=False)(dask_key_name=f"{label}-{uuid.uuid4().hex}")
 
 
-def arrays_of(call: Any, before: Any, names: Sequence[str], shape: tuple[int, ...], label: str) -> dict[str, Any]:
-    """Arrays that one lazy task makes together: ``call(before)`` gives them by name, all of one shape (``dq`` uint32, others float32)."""
+def later(call: Any, before: Any, label: str) -> Any:
+    """``call(before)`` as one lazy task; dask arrays in `before` (also within dictionaries) are there when it runs."""
     import dask
 
-    made = dask.delayed(call, pure=False, traverse=False)(before, dask_key_name=f"{label}-{uuid.uuid4().hex}")
+    return dask.delayed(call, pure=False, traverse=False)(before, dask_key_name=f"{label}-{uuid.uuid4().hex}")
+
+
+def arrays_of(call: Any, before: Any, names: Sequence[str], shape: tuple[int, ...], label: str) -> dict[str, Any]:
+    """Arrays that one lazy task makes together: ``call(before)`` gives them by name, all of one shape (``dq`` uint32, others float32)."""
+    made = later(call, before, label)
     return {name: da.from_delayed(made[name], shape, np.dtype("u4" if name == "dq" else "f4")) for name in names}

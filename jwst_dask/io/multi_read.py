@@ -217,8 +217,10 @@ def open_multi(path: str | FitsFile) -> MultiFile:
     InputError
         When it is no such product, or damaged.
     """
-    file = path if isinstance(path, FitsFile) else scan(path)
-    return memo(("multi file", file.path, file.mtime_ns, file.size), lambda: _open(file))
+    if isinstance(path, FitsFile):
+        return memo(("multi file", path.path, path.mtime_ns, path.size), lambda: _open(path))
+    where, size, mtime = source.stat(path)
+    return memo(("multi file", where, mtime, size), lambda: _open(scan(where)))
 
 
 def _open(file: FitsFile) -> MultiFile:

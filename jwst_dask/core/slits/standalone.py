@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jwst_dask.core.blocks import Receipt
 from jwst_dask.core.errors import InputError, JwstDaskError
@@ -17,17 +17,15 @@ from jwst_dask.core.pipeline import Product
 from jwst_dask.core.plan import ExposurePlan, PlannedProduct
 from jwst_dask.core.prepare import Stage, StateStore, flat_meta
 from jwst_dask.core.slits import references, store
-from jwst_dask.core.slits.chain import AS_FIXED, Outcome, run_slit
+from jwst_dask.core.slits.chain import AS_FIXED, run_slit
 from jwst_dask.core.slits.names import FIXED, MASTER, MASTER_PRODUCTS, side_products
 from jwst_dask.core.slits.opened import open_slit, spec_of
 from jwst_dask.core.slits.tasks import MasterTask, load_spectrum, save_spectrum
 from jwst_dask.core.step import Step
 from jwst_dask.data.exposure import Draft
+from jwst_dask.data.slits import FIXED_QUADRANT
 from jwst_dask.io import multi
 from jwst_dask.io.multi_read import Entry, MultiFile, open_multi
-
-if TYPE_CHECKING:
-    from jwst_dask.io.fits import FitsFile
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +98,8 @@ class FilePlan(ExposurePlan):
 
     def _task(self, entry: Entry, refs: str, part: str, background: bool, needs: tuple[str, ...] = ()) -> FileSlitTask:
         kind = "background" if background else "slit"
-        order = tuple(dict.fromkeys((self.step.alias, *(p.product for p in self.products[:1]))))
-        return FileSlitTask(f"{self.name} {kind} {entry.name}", self.index, self.file, entry.place, entry.name, () if background else order,
+        order: tuple[str | Product, ...] = (self.step.alias, *(p.product for p in self.products[:1]))
+        return FileSlitTask(f"{self.name} {kind} {entry.name}", self.index, self.file.path, entry.place, entry.name, () if background else order,
                             tuple(self.steps.items()), refs, part, "" if background else self.master, background, needs)  # fmt: skip
 
     def _mastered(self) -> bool:
@@ -172,7 +170,7 @@ class FilePlan(ExposurePlan):
     def _record(self, model: Any, indices: list[dict[str, Any]], name: str, suffix: str) -> None:
         from jwst_dask.refs.crds import crds_version
 
-        statuses, recorded = store.merged(indices)
+        statuses, recorded = store.merged([*indices])
         status = statuses.get(self.step.alias, "SKIPPED")
         if self.step.cal_step:
             model.meta.cal_step.instance[self.step.cal_step] = status
@@ -210,9 +208,10 @@ class FileSlitTask:
 
     Attributes
     ----------
-    file : FitsFile
+    source : str
+        The product.
     place : int
-        Of the slit in the product.
+        Of the slit in it.
     references : str
         File with resolved references.
     part : str
@@ -225,7 +224,7 @@ class FileSlitTask:
 
     name: str
     exposure: int
-    file: FitsFile
+    source: str
     place: int
     slit: str
     order: tuple[str | Product, ...]
@@ -236,15 +235,10 @@ class FileSlitTask:
     background: bool = False
     needs: tuple[str, ...] = ()
 
-    @property
-    def source(self) -> str:
-        """The product, for messages."""
-        return self.file.path
-
     def process(self) -> Receipt:
         """Do it. Repeatable: the result is replaced as a whole."""
         clock = time.perf_counter()
-        entry = open_multi(self.file).entries[self.place]
+        entry = open_multi(self.source).entries[self.place]
         draft, block = opened(entry, dict(self.steps), store.load_json(self.references))
         draft.shared["master_background"] = load_spectrum(self.master) if self.master else None
         read, size = time.perf_counter() - clock, sum(array.nbytes for array in block.arrays.values())
@@ -283,12 +277,6 @@ def background(draft: Draft, block: Any, steps: Mapping[str, Step]) -> Any:
         return None
 
 
-def step_on(entry: Entry, chain: Iterable[Step], table: Mapping[str, references.Table], steps: Mapping[str, Step]) -> Outcome:
-    """A slit through some steps, now; its arrays are in the outcome's block."""
-    draft, block = opened(entry, steps, table)
-    return run_slit(draft, block, tuple(step.alias for step in chain), {step.alias: step for step in chain}, draft.shared["look_up"], serialise=False)
-
-
 def companions(step: Step) -> dict[str, Step]:
     """The steps that a step applies, itself included: with its overrides, and defaults for the rest."""
     from jwst_dask.steps import step_class
@@ -301,14 +289,18 @@ def companions(step: Step) -> dict[str, Step]:
 
 
 def reference_table(content: MultiFile, steps: Mapping[str, Step], look_up: Callable[[Any, Step], Any]) -> dict[str, references.Table]:
-    """Resolved references of the steps, for slits of the MSA and for fixed slits beside them."""
-    model = content.model()
+    """Resolved references of steps for the slits of a product."""
+    return resolved(content.model(), steps, look_up, any(entry.tree.get("quadrant") == FIXED_QUADRANT for entry in content.entries))
+
+
+def resolved(model: Any, steps: Mapping[str, Step], look_up: Callable[[Any, Step], Any], fixed: bool) -> dict[str, references.Table]:
+    """Resolved references of steps, for slits of the MSA and (where there are) for fixed slits beside them."""
     table = {"msa": references.resolve(_running(model, steps), tuple(steps), lambda step: look_up(model, step))}
-    exp_type = model.meta.exposure.type
-    if exp_type == "NRS_MSASPEC" and any(entry.tree.get("quadrant") == 5 for entry in content.entries):
+    if model.meta.exposure.type == "NRS_MSASPEC" and fixed:
         model.meta.exposure.instance["type"] = "NRS_FIXEDSLIT"
-        fixed = references.resolve(_running(model, steps), tuple(steps), lambda step: look_up(model, step))
-        table["fixed"] = {alias: (fixed if alias in AS_FIXED else table["msa"]).get(alias, {}) for alias in steps}
+        found = references.resolve(_running(model, steps), tuple(steps), lambda step: look_up(model, step))
+        model.meta.exposure.instance["type"] = "NRS_MSASPEC"
+        table["fixed"] = {alias: (found if alias in AS_FIXED else table["msa"]).get(alias, {}) for alias in steps}
     return table
 
 
