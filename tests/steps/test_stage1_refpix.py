@@ -48,6 +48,8 @@ def sirs_file(tmp_path_factory):
     model = datamodels.SIRSKernelModel()
     gamma, zeta = scene.kernels()
     model.nrca1 = {"gamma": gamma, "zeta": zeta}
+    model.meta.description, model.meta.author, model.meta.pedigree, model.meta.useafter = "kernels", "tests", "DUMMY", "2020-01-01T00:00:00"
+    model.meta.instrument.name = "NIRCAM"
     model.save(path)
     return path
 
@@ -156,17 +158,17 @@ def test_skips_and_errors(sirs_file):
         return "N/A"
 
     assert isinstance(step.prepare(draft_of("MIRIMAGE", "SUB64", (1, 2, 64, 72), (1, 1), 4), nothing), Skip)
-    assert isinstance(step.prepare(draft_of("NRCA1", "SUB", (1, 2, 64, 72), (2000, 1), 1), nothing), Skip)
+    assert isinstance(step.prepare(draft_of("NRCA1", "SUB64P", (1, 2, 64, 72), (2000, 1), 1), nothing), Skip)
     assert isinstance(step.prepare(draft_of("NRS1", "FULL", (1, 2, 3200, 2048), (1, 1), 5), nothing), Skip)
-    striped = draft_of("NRCA1", "SUB", (1, 2, 64, 72), (1, 1), 1)
+    striped = draft_of("NRCA1", "SUB64P", (1, 2, 64, 72), (1, 1), 1)
     striped.model.meta.subarray.multistripe_reads1 = 1
     with pytest.raises(InputError, match="stripes"):
         step.prepare(striped, nothing)
-    unknown = draft_of("NRCA1", "SUB", (1, 2, 64, 72), (1, 1), 1)
+    unknown = draft_of("NRCA1", "SUB64P", (1, 2, 64, 72), (1, 1), 1)
     unknown.model.meta.subarray.fastaxis = None
     with pytest.raises(InputError, match="FASTAXIS"):
         step.prepare(unknown, nothing)
-    wrong = draft_of("NRCA1", "SUB", (1, 2, 64, 72), (1, 1), 1)
+    wrong = draft_of("NRCA1", "SUB64P", (1, 2, 64, 72), (1, 1), 1)
     wrong.model.meta.subarray.xsize = 70
     with pytest.raises(InputError, match="SUBSIZE2"):
         step.prepare(wrong, nothing)
