@@ -19,7 +19,7 @@ def _row_coefficients(coeffs, dq, pixeldq, y, out):  # type: ignore[no-untyped-d
     terms, nx = out.shape
     for k in range(terms):
         for x in range(nx):
-            out[k, x] = coeffs[k, y, x]
+            out[k, x] = coeffs[k, y, x] if k < len(coeffs) else 0
     for x in range(nx):
         bad = dq[y, x] & NO_LIN_CORR != 0
         if not bad:
@@ -44,16 +44,29 @@ def polynomial(value, coeffs, x):  # type: ignore[no-untyped-def]
 
 
 @jit
+def _padded(terms):  # type: ignore[no-untyped-def]
+    """Terms with as many zeros after them as make the terms above the constant come in fours."""
+    return 1 + (terms + 2) // 4 * 4
+
+
+@jit
+def _four(value, coeffs, k, out):  # type: ignore[no-untyped-def]
+    """Four steps of Horner's scheme for a run of pixels, from the term `k` down: one pass over memory instead of four."""
+    a, b, c, d = coeffs[k], coeffs[k - 1], coeffs[k - 2], coeffs[k - 3]
+    for x in range(len(value)):
+        v = value[x]
+        out[x] = ((((out[x] + a[x]) * v + b[x]) * v + c[x]) * v + d[x]) * v
+
+
+@jit
 def _row(values, flags, coeffs, work):  # type: ignore[no-untyped-def]
-    """Polynomials of a row of one group in place, but for saturated pixels; term by term, so that whole vectors are worked on."""
-    terms, nx = coeffs.shape
-    for x in range(nx):
-        work[x] = coeffs[terms - 1, x] * values[x]
-    for k in range(terms - 2, 0, -1):
-        for x in range(nx):
-            work[x] = (work[x] + coeffs[k, x]) * values[x]
-    for x in range(nx):
-        corrected = work[x] + coeffs[0, x]
+    """Polynomials of a row of one group in place, but for saturated pixels."""
+    work[:] = 0
+    for k in range(len(coeffs) - 1, 0, -4):
+        _four(values, coeffs, k, work)
+    constant = coeffs[0]
+    for x in range(len(values)):
+        corrected = work[x] + constant[x]
         values[x] = values[x] if flags[x] & SATURATED else corrected
 
 
@@ -80,21 +93,19 @@ def correct(sci: np.ndarray, groupdq: np.ndarray, pixeldq: np.ndarray, coeffs: n
     Source: JWST documentation, linearity.
     """
     nints, ngroups, ny, nx = sci.shape
-    row, work = np.empty((len(coeffs), nx), np.float32), np.empty(RUN, np.float32)
+    row, work = np.empty((_padded(len(coeffs)), nx), np.float32), np.empty(nx, np.float32)
     for y in range(ny):
         _row_coefficients(coeffs, dq, pixeldq, y, row)
-        for x0 in range(0, nx, RUN):
-            x1 = min(x0 + RUN, nx)
-            for i in range(nints):
-                for g in range(ngroups):
-                    _row(sci[i, g, y, x0:x1], groupdq[i, g, y, x0:x1], row[:, x0:x1], work)
+        for i in range(nints):
+            for g in range(ngroups):
+                _row(sci[i, g, y], groupdq[i, g, y], row, work)
 
 
 @jit
 def correct_frames(frames: np.ndarray, pixeldq: np.ndarray, coeffs: np.ndarray, dq: np.ndarray) -> None:
     """Correct first frames (float32[integration, y, x]), in which 0 stands for no value and stays; arguments as of `correct`."""
     nints, ny, nx = frames.shape
-    row = np.empty((len(coeffs), nx), np.float32)
+    row = np.empty((_padded(len(coeffs)), nx), np.float32)
     for y in range(ny):
         _row_coefficients(coeffs, dq, pixeldq, y, row)
         for i in range(nints):
@@ -105,14 +116,11 @@ def correct_frames(frames: np.ndarray, pixeldq: np.ndarray, coeffs: np.ndarray, 
 
 @jit
 def _double(value, coeffs, out):  # type: ignore[no-untyped-def]
-    """Polynomials of a run of pixels in double precision, term by term."""
-    terms, n = coeffs.shape
-    for x in range(n):
-        out[x] = coeffs[terms - 1, x] * value[x]
-    for k in range(terms - 2, 0, -1):
-        for x in range(n):
-            out[x] = (out[x] + coeffs[k, x]) * value[x]
-    for x in range(n):
+    """Polynomials of a run of pixels in double precision."""
+    out[:] = 0
+    for k in range(len(coeffs) - 1, 0, -4):
+        _four(value, coeffs, k, out)
+    for x in range(len(out)):
         out[x] += coeffs[0, x]
 
 
@@ -178,20 +186,23 @@ def correct_reads(sci: np.ndarray, groupdq: np.ndarray, pixeldq: np.ndarray, coe
         Frames in a group.
     """
     nints, ngroups, ny, nx = sci.shape
-    row, back = np.empty((len(coeffs), nx), np.float32), np.empty((len(inverse), nx), np.float32)
+    row, back = np.empty((_padded(len(coeffs)), nx), np.float32), np.empty((_padded(len(inverse)), nx), np.float32)
     # planes of a frame are a power of two apart: runs of pixels are gathered so that they do not evict each other
-    values, flags = np.empty((ngroups, RUN), np.float32), np.empty((ngroups, RUN), np.uint8)
+    values, flags = np.zeros((ngroups, RUN), np.float32), np.zeros((ngroups, RUN), np.uint8)
+    forward, inward = np.zeros((len(row), RUN), np.float32), np.zeros((len(back), RUN), np.float32)
     work, reads = np.empty((6, RUN)), np.empty((nframes, RUN))
     for y in range(ny):
         _row_coefficients(coeffs, dq, pixeldq, y, row)
         _row_coefficients(inverse, dq, pixeldq, y, back)
-        for i in range(nints):
-            for x0 in range(0, nx, RUN):
-                x1 = min(x0 + RUN, nx)
-                n = x1 - x0
+        for x0 in range(0, nx, RUN):
+            x1 = min(x0 + RUN, nx)
+            n = x1 - x0
+            # whole runs, whose layout the compiler knows: beyond the end of a row they work on what an earlier run left
+            forward[:, :n], inward[:, :n] = row[:, x0:x1], back[:, x0:x1]
+            for i in range(nints):
                 for g in range(ngroups):
                     values[g, :n] = sci[i, g, y, x0:x1]
                     flags[g, :n] = groupdq[i, g, y, x0:x1]
-                _ramps(values[:, :n], flags[:, :n], row[:, x0:x1], back[:, x0:x1], nframes, work[:, :n], reads[:, :n])
+                _ramps(values, flags, forward, inward, nframes, work, reads)
                 for g in range(ngroups):
                     sci[i, g, y, x0:x1] = values[g, :n]
