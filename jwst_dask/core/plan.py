@@ -71,6 +71,13 @@ class ExposurePlan:
         """Tasks of a run."""
         return len(self.chunks.bounds)
 
+    def summary(self) -> str:
+        """What is done with it, in a few words."""
+        ny, nx = self.draft.shape
+        size = self.chunks.bounds[0][1] - self.chunks.bounds[0][0] if self.chunks.bounds else 0
+        halo = f", halo {self.chunks.halo}" if self.chunks.halo else ""
+        return f"{self.draft.nints} integrations to {ny} x {nx}, {len(self.chunks.bounds)} blocks of {size}{halo}"
+
     def assemble(self, planned: PlannedProduct) -> bool:
         """Put a product without a layout together under its temporary name; there is none here."""
         return False
@@ -80,6 +87,10 @@ class ExposurePlan:
 
     def incomplete(self) -> str:
         """What finished products lack."""
+        return ""
+
+    def lost(self) -> str:
+        """Why nothing of the exposure is left, if that is so."""
         return ""
 
     def clean(self) -> None:
@@ -211,10 +222,7 @@ def describe(plan: Plan, verbose: bool = False) -> list[str]:
             lines += _steps(job, verbose)
         lines += [f"  FAILED {text}" for text in job.failures]
         for e in job.exposures:
-            ny, nx = e.draft.shape
-            size = e.chunks.bounds[0][1] - e.chunks.bounds[0][0] if e.chunks.bounds else 0
-            lines.append(f"  {os.path.basename(e.file.path)}: {e.draft.nints} integrations to {ny} x {nx}, {len(e.chunks.bounds)} blocks of {size}"
-                         + (f", halo {e.chunks.halo}" if e.chunks.halo else ""))  # fmt: skip
+            lines.append(f"  {os.path.basename(e.file.path)}: {e.summary()}")
             lines += [f"    -> {p.final.name}{_state(p)}" for p in e.products]
         lines += [f"  -> {p.final.name}{_state(p)}" for p in job.level3]
     total = f"{plan.ntasks()} tasks, reads {plan.bytes_read() / 1e6:.1f} MB, writes {plan.bytes_written() / 1e6:.1f} MB"

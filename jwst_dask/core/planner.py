@@ -107,9 +107,10 @@ class ExposurePlanner:
         from jwst_dask.core.slits.names import MASTER
 
         before, after = slits.split_order(order)
+        frame = sum(hdu.nbytes for hdu in file.hdus if hdu.name.lower() in CUBES)
         stages = self._prepared(draft, before, exp_type)
         chosen, table, expected = slits.plan_slits(draft, stages, after, self.steps, self._references, self.opts.sources)
-        out = slits.SlitExposurePlan(index, self.request.name, file, draft, [*stages, *expected], self.products, chunks.split(1, 0, 0), order=after,
+        out = slits.SlitExposurePlan(index, self.request.name, file, draft, [*stages, *expected], self.products, chunks.split(1, frame, 0), order=after,
                                      slits=chosen, table=table, frame_stages=stages, workspace=self.opts.workspace, run_id=self.opts.run_id,
                                      resume=self.opts.resume, unrecorded=self.pipeline.unrecorded.get(exp_type, ()))  # fmt: skip
         by_alias = {stage.step.alias: stage for stage in expected}

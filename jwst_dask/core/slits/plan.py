@@ -168,6 +168,15 @@ class SlitExposurePlan(ExposurePlan):
         content = {"meta": meta, "path": self.draft.path, "shape": list(self.draft.shape), "shared": shared}
         return store.save_json(folder / f"header-{self.index}.json", content)
 
+    def summary(self) -> str:
+        """How many slits, of what kinds, and how many tasks."""
+        fixed = sum(slit.spec.fixed for slit in self.slits)
+        back = sum(slit.spec.background for slit in self.slits)
+        kinds = ", ".join(f"{count} {kind}" for count, kind in ((fixed, "fixed"), (back, "background")) if count)
+        open_ = len(self.draft.slits or ())
+        chosen = f" of {open_}" if open_ != len(self.slits) else ""
+        return f"{len(self.slits)}{chosen} slits{f' ({kinds})' if kinds else ''}, {self.ntasks()} tasks{', master background' if self.master else ''}"
+
     def assemble(self, planned: PlannedProduct) -> bool:
         """Put a product together under its temporary name; False when no slit has a part of it."""
         from jwst_dask.core.slits.finish import assemble
@@ -181,6 +190,12 @@ class SlitExposurePlan(ExposurePlan):
     def incomplete(self) -> str:
         """Slits that failed."""
         return ", ".join(self.failed_slits)
+
+    def lost(self) -> str:
+        """Why every slit failed, if that is so."""
+        if not self.slits or len(self.failed_slits) < len(self.slits):
+            return ""
+        return f"{self.name}: no slit could be calibrated; {next(iter(self.failed_slits.values()))}"
 
     def clean(self) -> None:
         """Remove what only this run needed: frames, and parts that newer ones replace."""
