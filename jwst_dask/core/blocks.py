@@ -95,7 +95,7 @@ class Receipt:
 
 def process(task: Any) -> Receipt:
     """Run one task. Repeatable: writing the same rows twice changes nothing."""
-    return _process(task) if isinstance(task, BlockTask) else task.process()  # type: ignore[no-any-return]
+    return _process(task) if isinstance(task, BlockTask) else task.process()
 
 
 def _process(task: BlockTask) -> Receipt:

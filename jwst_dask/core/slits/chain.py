@@ -57,6 +57,12 @@ class Outcome:
     block: Block | None = None
     snapshots: dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]] = field(default_factory=dict)
 
+    def finished(self) -> tuple[Block, Draft]:
+        """Block and draft as the last step left them."""
+        if self.block is None or self.draft is None:
+            raise JwstDaskError("the slit's chain has not ended")
+        return self.block, self.draft
+
 
 def run_slit(draft: Draft, block: Block, order: tuple[str | Product, ...], steps: Mapping[str, Step],
              references: Callable[[str], Any], serialise: bool = True, keep: bool = False) -> Outcome:  # fmt: skip

@@ -206,8 +206,9 @@ class _Cal:
         order = tuple(item for item in task.order if isinstance(item, str))
         last = order.index("photom") + 1
         outcome = run_task(dataclasses.replace(task, order=order[:last]))
-        out = {name: array[0] for name, array in outcome.block.arrays.items()}
-        out["wavelength"] = np.asarray(outcome.draft.model.instance["wavelength"], np.float32)
+        block, draft = outcome.finished()
+        out = {name: array[0] for name, array in block.arrays.items()}
+        out["wavelength"] = np.asarray(draft.model.instance["wavelength"], np.float32)
         shape = out["sci"].shape
         return {name: out.get(name, np.full(shape, np.nan, np.float32)) for name in ARRAYS}
 

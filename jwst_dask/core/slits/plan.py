@@ -113,7 +113,7 @@ class SlitExposurePlan(ExposurePlan):
         """Slits that the master background is made from."""
         from jwst_dask.steps.stage2.master_background_mos import is_background_slit
 
-        step = self.slits[0].steps[MASTER] if self.slits else None
+        step: Any = self.slits[0].steps[MASTER] if self.slits else None
         return [s for s in self.slits if step is not None and is_background_slit(s.spec, step)]
 
     def tasks(self, store_: StateStore, level3: PlannedProduct | None, ver: int) -> list[Any]:
@@ -312,7 +312,7 @@ def _slit_plan(spec: SlitSpec, steps: Mapping[str, Step], sources: Any) -> SlitP
 
 def keys(plan: SlitExposurePlan, inputs: list[ledger.Identity]) -> None:
     """Digests of the frame and of every slit's part, for resuming."""
-    frame = [ledger.stage_record(stage) for stage in plan.frame_stages]
+    frame: list[Mapping[str, Any]] = [ledger.stage_record(stage) for stage in plan.frame_stages]
     plan.frame_key = ledger.product_key(inputs, frame, {"version": jwst_dask.__version__})
     base = {kind: {alias: {t: _identity(path) for t, (path, _) in found.items()} for alias, found in table.items()} for kind, table in plan.table.items()}
     shared = hashlib.sha256(json.dumps([plan.frame_key, base, [repr(item) for item in plan.order], plan.master], sort_keys=True, default=str).encode())

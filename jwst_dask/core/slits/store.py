@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ def load_part(path: str | os.PathLike[str], suffix: str) -> Part | None:
 _RANK = {"SKIPPED": 0, "FAILED": 1, "COMPLETE": 2}
 
 
-def merged(indices: list[Mapping[str, Any]]) -> tuple[dict[str, str], dict[str, str]]:
+def merged(indices: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], dict[str, str]]:
     """Statuses and references of an exposure: a step is COMPLETE if one slit completed it."""
     statuses: dict[str, str] = {}
     references: dict[str, str] = {}

@@ -159,7 +159,8 @@ def cut_out(task: SlitTask) -> tuple[Draft, Block]:
     from jwst_dask.steps.stage2.extract_2d import cut, slit_draft
 
     try:
-        draft, window = slit_draft(frame_draft(task.header), task.spec, dict(task.steps)["extract_2d"])
+        step: Any = dict(task.steps)["extract_2d"]
+        draft, window = slit_draft(frame_draft(task.header), task.spec, step)
         for path, value in task.changes:
             node: Any = draft.model.instance["meta"]
             *parents, last = path.split(".")
