@@ -92,6 +92,7 @@ def rate(folder: str | os.PathLike[str], setup: Setup, series: Series) -> str:
     _fill(model, head)
     _save(model, Path(folder) / name)
     freeze(Path(folder) / name, head["observation.date_beg"])
+    _rehash(Path(folder) / name)
     return name
 
 
@@ -129,6 +130,7 @@ def image(folder: str | os.PathLike[str], setup: Setup, mjd: float, number: int,
     _fill(model, head)
     _save(model, Path(folder) / name)
     freeze(Path(folder) / name, head["observation.date_beg"])
+    _rehash(Path(folder) / name)
     return name
 
 

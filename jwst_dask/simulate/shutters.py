@@ -70,25 +70,23 @@ class Opening:
 def shutter(quadrant: Any, row: Any, column: Any) -> tuple[Any, Any, float, float]:
     """Centre and open size (m) of shutters."""
     places = np.array([(0.0, 0.0), *(CENTRES[q] for q in sorted(CENTRES))])[quadrant]
-    return (*_in_quadrant(row, column, places[..., 0], places[..., 1]), *OPEN)
-
-
-def _in_quadrant(row: Any, column: Any, x: Any = 0.0, y: Any = 0.0) -> tuple[Any, Any]:
-    return x + (np.asarray(row) - (ROWS + 1) / 2) * PITCH[0], y + (np.asarray(column) - (COLUMNS + 1) / 2) * PITCH[1]
+    x, y = ((np.asarray(k) - (n + 1) / 2) * step for k, n, step in ((row, ROWS, PITCH[0]), (column, COLUMNS, PITCH[1])))
+    return places[..., 0] + x, places[..., 1] + y, *OPEN
 
 
 def geometry() -> dict[str, Any]:
-    """The tree of an MSA reference: four quadrants of shutters, and the fixed slits as a fifth."""
+    """The tree of an MSA reference: four quadrants of shutters, counted from the first of each, and the fixed slits as a fifth."""
     from astropy.modeling import models as m
 
     column, row = (a.ravel() + 1 for a in np.mgrid[:COLUMNS, :ROWS])
-    x, y = _in_quadrant(row, column)
+    x, y = (row - 1) * PITCH[0], (column - 1) * PITCH[1]
     data = np.zeros(len(x), ROW)
     for name, values in zip(data.dtype.names or (), (np.arange(1, len(x) + 1), x, y, *OPEN)):
         data[name] = values
     tree: dict[str, Any] = {}
-    for number, centre in CENTRES.items():
-        model = m.AffineTransformation2D(np.eye(2), name="msa_rot") | m.Shift(centre[0], name="msa_x") & m.Shift(centre[1], name="msa_y")
+    for number in CENTRES:
+        first = [float(v) for v in shutter(number, 1, 1)[:2]]
+        model = m.AffineTransformation2D(np.eye(2), name="msa_rot") | m.Shift(first[0], name="msa_x") & m.Shift(first[1], name="msa_y")
         tree[f"Q{number}"] = {"data": data.copy(), "model": model}
     slits = np.array([(k + 1, *slit) for k, slit in enumerate(FIXED.values())], dtype=ROW)
     return tree | {"Q5": {"data": slits, "model": optics.train()["q5"]}}

@@ -30,7 +30,7 @@ def make(shelf: Shelf, exp_type: str, grating: str, detectors: tuple[str, ...], 
     grating : str
     detectors : tuple of str
     rows : (int, int)
-        Rows of NRS1 whose pixels differ in the flats (`rows_of` of other detectors).
+        Rows whose pixels differ in the flats.
     failed : list of Opening
         Shutters that do not close.
     """
@@ -39,7 +39,7 @@ def make(shelf: Shelf, exp_type: str, grating: str, detectors: tuple[str, ...], 
     msa = exp_type == "NRS_MSASPEC"
     _wavecorr(shelf, base, msa)
     for detector in detectors:
-        _pixel_flats(shelf, base, detector, grating, rows_of(detector, rows))
+        _pixel_flats(shelf, base, detector, grating, rows)
     light = {"META.INSTRUMENT.FILTER": optics.filter_of(grating), "META.INSTRUMENT.GRATING": grating} | base
     (_fore_msa if msa else _fore_fixed)(shelf, light)
     _photom(shelf, base, grating, msa)
@@ -51,11 +51,6 @@ def make(shelf: Shelf, exp_type: str, grating: str, detectors: tuple[str, ...], 
         states = [{"Q": o.quadrant, "x": o.row, "y": o.column, "state": "open", "TA state": "open", "Internal state": "normal", "Vignetted": "no"}
                   for o in failed]  # fmt: skip
         shelf.text("msaoper", "shutters that do not close", {"title": "MSA operability", "msaoper": states}, base)
-
-
-def rows_of(detector: str, rows: tuple[int, int]) -> tuple[int, int]:
-    """Rows of a detector that see the same shutters as `rows` of NRS1."""
-    return rows if detector == "NRS1" else (optics.NPIX - rows[1], optics.NPIX - rows[0])
 
 
 def _wavecorr(shelf: Shelf, base: dict[str, str], msa: bool) -> None:

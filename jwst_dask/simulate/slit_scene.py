@@ -77,7 +77,7 @@ def place(count: int, numbers: Sequence[int], grating: str, detectors: Sequence[
     detectors : sequence of str
         The slitlets are shared out among them.
     rows : (int, int)
-        Rows of NRS1 that are read out.
+        Rows that are read out, of either detector.
 
     Raises
     ------
@@ -89,17 +89,17 @@ def place(count: int, numbers: Sequence[int], grating: str, detectors: Sequence[
     row, column = r.integers(8, shutters.ROWS - 8, total), r.integers(6, shutters.COLUMNS - 6, total)
     slits = shutters.shutter(quadrant, row, column)
     box, good = _extent(grating, slits, numbers, detectors, np.arange(total) % len(detectors), rows)
-    taken: list[np.ndarray] = []
-    found: list[Opening] = []
-    for k in range(total):
-        if len(found) == count:
+    turn, found = np.arange(total) % len(detectors), list[Opening]()
+    last = -1
+    while len(found) < count:
+        free = last + 1 + np.flatnonzero(good[last + 1 :] & (turn[last + 1 :] == len(found) % len(detectors)))
+        if not len(free):
             break
-        if k % len(detectors) != len(found) % len(detectors) or not good[k] or any(_overlap(box[k], other) for other in taken):
-            continue
-        taken.append(box[k])
+        last = int(free[0])
+        good &= ~_overlap(box, box[last])
         alone = len(found) == count - 1
-        slit = tuple(float(part[k]) if np.ndim(part) else float(part) for part in slits)
-        found.append(Opening(str(len(found) + 1), slit, (0,) if alone else tuple(numbers), int(quadrant[k]), int(row[k]), int(column[k])))  # type: ignore[arg-type]
+        slit = tuple(float(part[last]) if np.ndim(part) else float(part) for part in slits)
+        found.append(Opening(str(len(found) + 1), slit, (0,) if alone else tuple(numbers), int(quadrant[last]), int(row[last]), int(column[last])))  # type: ignore[arg-type]
     if len(found) < count:
         raise ParameterError(f"{count} slitlets do not fit side by side on {', '.join(detectors)} with {grating}; {len(found)} do: ask for fewer sources")
     return found
@@ -118,8 +118,10 @@ def _extent(grating: str, slits: tuple[np.ndarray, np.ndarray, float, float], nu
     return box, (inside >= needed * (box[:, 1] - box[:, 0])) & (box[:, 2] > rows[0] + 4) & (box[:, 3] < rows[1] - 5)
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(a[0] < b[1] + APART[0] and b[0] < a[1] + APART[0] and a[2] < b[3] + APART[1] and b[2] < a[3] + APART[1])
+def _overlap(many: np.ndarray, one: np.ndarray) -> np.ndarray:
+    """Which of many boxes come too near to one."""
+    beside = (many[:, 0] < one[1] + APART[0]) & (one[0] < many[:, 1] + APART[0])
+    return np.asarray(beside & (many[:, 2] < one[3] + APART[1]) & (one[2] < many[:, 3] + APART[1]))
 
 
 def footprint(detector: str, grating: str, opening: Opening) -> Footprint | None:

@@ -22,7 +22,7 @@ PROGRAM = {"NRS_MSASPEC": "09903", "NRS_FIXEDSLIT": "09904"}
 NODS = {1: (0,), 2: (-1, 1), 3: (0, 1, -1), 5: (0, 1, -1, 2, -2)}
 FIXED_NOD = 0.3  # of the slit's height
 PRIMARY = "S200A1"
-SUBARRAY = (869, 1125)  # rows of NRS1 with all fixed slits
+SUBARRAY = (869, 1125)  # rows with all fixed slits
 TARGET, ROLL, ANGLE = (189.2283, 62.2387), 110.0, 138.58
 GROUP_TIME, GROUPS, SLEW = 72.945, 16, 90.0
 GAIN = {"NRS1": 1.0, "NRS2": 1.14}
@@ -42,7 +42,7 @@ class Scene:
     failed : list of Opening
         Shutters that do not close.
     rows : (int, int)
-        Rows of NRS1 that are read out.
+        Rows that are read out.
     metafile : str
     """
 
@@ -107,7 +107,7 @@ def _fixed(grating: str, grid: np.ndarray, nods: int, shape: tuple[int, int] | N
 
 
 def _rows(shape: tuple[int, int] | None, default: tuple[int, int], middle: int) -> tuple[int, int]:
-    """Rows of NRS1 that are read out."""
+    """Rows that are read out."""
     if shape is None:
         return default
     if shape[1] != optics.NPIX or not 40 <= shape[0] <= optics.NPIX:
@@ -137,8 +137,7 @@ def _observe(mode: str, folder: Path, found: Scene, detectors: tuple[str, ...], 
     names: dict[str, list[str]] = {detector: [] for detector in detectors}
     length = GROUP_TIME * (GROUPS + 1) + SLEW
     for detector in detectors:
-        rows = slit_refs.rows_of(detector, found.rows)
-        answer = Response(found.grating, detector, slit_refs.rows_of(detector, found.rows))
+        answer = Response(found.grating, detector, found.rows)
         sources = [*found.slits, *((opening, None) for opening in found.failed)]
         spots = [(opening, source, slit_scene.footprint(detector, found.grating, opening)) for opening, source in sources]
         for n, (height, sky) in enumerate(zip(found.heights, pointings), 1):
@@ -148,7 +147,7 @@ def _observe(mode: str, folder: Path, found: Scene, detectors: tuple[str, ...], 
                 if spot is not None:
                     at = height + source.y if source is not None else 0.0
                     frame[spot.window] += slit_scene.light(spot, answer, opening, found.grid, source, at, mjd + GROUP_TIME * GROUPS / 172800)
-            setup = _setup(found, detector, rows, frame[slice(*rows)], n, reference, sky)
+            setup = _setup(found, detector, frame[slice(*found.rows)], n, reference, sky)
             names[detector].append(exposures.image(folder, setup, mjd, n, seed, noise))
     level2, master = _associations(folder, found, names)
     with_source = [(opening, source) for opening, source in found.slits if source is not None]
@@ -177,9 +176,9 @@ def _associations(folder: Path, found: Scene, names: dict[str, list[str]]) -> tu
     return level2, master
 
 
-def _setup(found: Scene, detector: str, rows: tuple[int, int], light: np.ndarray, n: int, reference: np.ndarray, sky: tuple[float, float]) -> Setup:
+def _setup(found: Scene, detector: str, light: np.ndarray, n: int, reference: np.ndarray, sky: tuple[float, float]) -> Setup:
     """An exposure before noise."""
-    msa, program = bool(found.metafile), PROGRAM[found.exp_type]
+    msa, program, rows = bool(found.metafile), PROGRAM[found.exp_type], found.rows
     aperture = "NRS_FULL_MSA" if msa else f"NRS_{PRIMARY}_SLIT"
     head = common_header("NIRSPEC", detector, found.exp_type, program, TARGET, ROLL, (float(reference[0]), float(reference[1]), ANGLE), aperture,
                          slit_scene.VELOCITY)  # fmt: skip
@@ -197,7 +196,8 @@ def _setup(found: Scene, detector: str, rows: tuple[int, int], light: np.ndarray
         "subarray.name": "FULL" if full else "GENERIC" if msa else "ALLSLITS", "subarray.xstart": 1, "subarray.ystart": rows[0] + 1,
         "subarray.xsize": optics.NPIX, "subarray.ysize": rows[1] - rows[0], "subarray.fastaxis": 2, "subarray.slowaxis": 1,
         "dither.x_offset": offset[0], "dither.y_offset": offset[1], "dither.position_number": n, "dither.total_points": count,
-        "dither.primary_points": count, "dither.nod_type": "NONE" if count == 1 else "3-SHUTTER-SLITLET" if msa else f"{count}-POINT-NOD",
+        "dither.primary_points": count, "dither.primary_type": "NONE" if msa or count == 1 else f"{count}-POINT-NOD",
+        "dither.nod_type": "NONE" if count == 1 else f"{count}-SHUTTER-SLITLET" if msa else "3-POINT-NOD" if count == 3 else "NONE",
         "cal_step.superbias": "COMPLETE",
     }  # fmt: skip
     if msa:
