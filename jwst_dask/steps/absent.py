@@ -11,7 +11,6 @@ from jwst_dask.core.errors import InputError
 from jwst_dask.core.step import Skip, Step, param
 
 _MRS = ("MIR_MRS",)
-_MSA = ("NRS_MSASPEC", "NRS_IFU", "NRS_LAMP", "NRS_AUTOFLAT", "NRS_AUTOWAVE")
 _WFSS = ("NIS_WFSS", "NRC_GRISM", "NRC_WFSS", "MIR_WFSS")
 
 
@@ -23,22 +22,16 @@ class Absent:
     exp_types: tuple[str, ...] = ()
     members: str = ""
     skip: bool = False
-    cubes: bool = True
 
 
 TABLE: dict[str, Absent] = {
     "badpix_selfcal": Absent("badpix_selfcal", skip=True),
-    "msa_flagging": Absent("msa_flagging", _MSA),
-    "master_background_mos": Absent("master_background_mos", ("NRS_MSASPEC",)),
     "targ_centroid": Absent("targ_centroid", ("MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS"), skip=True),
     "straylight": Absent("straylight", _MRS),
     "fringe": Absent("fringe", _MRS),
     "residual_fringe": Absent("residual_fringe", _MRS, skip=True),
-    "pathloss": Absent("pathloss", ("MIR_LRS-FIXEDSLIT", "NRS_FIXEDSLIT", "NRS_MSASPEC", "NRS_IFU", "NIS_SOSS")),
-    "barshadow": Absent("barshadow", ("NRS_MSASPEC",)),
     "wfss_contam": Absent("wfss_contam", _WFSS, skip=True),
     "adaptive_trace_model": Absent("adaptive_trace_model", skip=True),
-    "resample_spec": Absent("resample", ("NRS_FIXEDSLIT", "NRS_MSASPEC", "MIR_LRS-FIXEDSLIT"), cubes=False),
     "cube_build": Absent("cube_build", ("MIR_MRS", "NRS_IFU")),
     "tso_photometry": Absent("tso_photometry", ("NRC_TSIMAGE", "MIR_IMAGE")),
 }

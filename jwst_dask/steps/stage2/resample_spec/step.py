@@ -58,7 +58,7 @@ class ResampleSpecStep(BlockStep):
     output_shape: tuple[int, ...] | None = param(None, "Columns and rows of the output, with output_wcs", kind="ints")
     pixel_scale_ratio: float = param(1.0, "Input row height over output row height")
     pixel_scale: float | None = param(None, "Row height of the output", unit="arcsec", kind="float")
-    output_wcs: str | None = param("", "ASDF file with the WCS of a resampled slit, to resample onto")
+    output_wcs: str | None = param(None, "ASDF file with the WCS of a resampled slit, to resample onto", kind="str")
     single: bool = param(False, "Resample each input to a grid of its own")
     blendheaders: bool = param(True, "Blend metadata of the inputs")
     in_memory: bool = param(True, "Keep images in memory")
