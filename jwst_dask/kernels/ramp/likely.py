@@ -16,6 +16,7 @@ import numpy as np
 
 from jwst_dask.kernels._jit import jit
 from jwst_dask.kernels.ramp import likely_solve as ls
+from jwst_dask.kernels.ramp.segments import sort_columns
 
 MIN_GROUPS = 4
 ONE_OMIT, TWO_OMIT = 20.25, 23.8
@@ -88,12 +89,7 @@ def _medians(n: int, width: int, work: np.ndarray, rows: np.ndarray) -> None:
         for x in range(width):
             order[j, x] = work[ls.DIFF, j, x]
             rows[ls.RATE, x] += order[j, x]
-    for k in range(1, n):
-        for j in range(k, 0, -1):
-            for x in range(width):
-                low, high = order[j - 1, x], order[j, x]
-                order[j - 1, x] = low if low < high else high
-                order[j, x] = high if low < high else low
+    sort_columns(order, n, width)
     for x in range(width):
         middle = order[n // 2, x] if n % 2 else (order[n // 2 - 1, x] + order[n // 2, x]) / 2.0
         rows[ls.GUESS, x] = rows[ls.RATE, x] if rows[ls.RATE, x] != rows[ls.RATE, x] else middle if middle > 0.0 else 0.0

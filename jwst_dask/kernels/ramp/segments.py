@@ -190,11 +190,32 @@ def slope_of(
 
 
 @jit
+def sort_columns(rows: np.ndarray, n: int, width: int) -> None:
+    """Sort each column of ``rows[:n, :width]``: exchanges between rows in an order that needs no look at the data.
+
+    Vector instructions do many columns at a time. Batcher's odd-even merges (Knuth, The Art of Computer Programming 3, 5.2.2).
+    """
+    merged = 1
+    while merged < n:
+        apart = merged
+        while apart >= 1:
+            for first in range(apart % merged, n - apart, 2 * apart):
+                for low in range(first, min(first + apart, n - apart)):
+                    high = low + apart
+                    if low // (2 * merged) == high // (2 * merged):
+                        for x in range(width):
+                            a, b = rows[low, x], rows[high, x]
+                            rows[low, x] = a if a < b else b
+                            rows[high, x] = b if a < b else a
+            apart //= 2
+        merged *= 2
+
+
+@jit
 def median_steps(ramp: np.ndarray, flags: np.ndarray, n: int, width: int, steps: np.ndarray, count: np.ndarray) -> None:
     """Median difference of successive groups (DN), of all ramps of a tile at a time.
 
-    Differences into a jump, or with a sample that is saturated, not to be used or NaN do not count. Sorted as columns of a
-    rectangle by exchanges of neighbours, which are vector instructions.
+    Differences into a jump, or with a sample that is saturated, not to be used or NaN do not count.
 
     Parameters
     ----------
@@ -216,12 +237,7 @@ def median_steps(ramp: np.ndarray, flags: np.ndarray, n: int, width: int, steps:
             good = ((flags[k + 1, x] & into) | (flags[k, x] & lost)) == 0 and step == step
             steps[k, x] = step if good else np.inf
             count[x] += good
-    for k in range(1, n - 1):
-        for j in range(k, 0, -1):
-            for x in range(width):
-                a, b = steps[j - 1, x], steps[j, x]
-                steps[j - 1, x] = a if a < b else b
-                steps[j, x] = b if a < b else a
+    sort_columns(steps, n - 1, width)
     for x in range(width):
         m = count[x]
         if m == 0:

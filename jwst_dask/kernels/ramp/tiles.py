@@ -87,9 +87,8 @@ def single_time(special: int, clock: tuple[float, float, float]) -> float:
 
 
 @jit
-def add_up(sums, magic, y, x, weight, length, moment, special_single, special):  # type: ignore[no-untyped-def]
+def add_up(total_weight, total_length, total_moment, singles, magic, y, x, weight, length, moment, special_single, special):  # type: ignore[no-untyped-def]
     """Add one ramp's fit to the sums of its pixel."""
-    total_weight, total_length, total_moment, _, singles = sums[0], sums[1], sums[2], sums[3], sums[4]
     lead = (moment + magic[0]) - magic[0]
     total_moment[0, y, x] += lead
     if magic[1] != 0.0:
@@ -122,6 +121,8 @@ def rate_value(moment: float, weight: float, unit: float, step: float) -> float:
 def fit_tile(i, y, x0, sci, groupdq, pixeldq, zero, rn, gain, clock, rules, magic, planes, sums, scratch, ramp_of, length_of, used):  # type: ignore[no-untyped-def]
     """Fit the ramps of one tile. Returns the number of entries in `ramp_of` and `length_of`."""
     ramp, flags, steps, count, start, stop, table, ready = scratch
+    rates, quality, read, seconds, error = planes
+    total_weight, total_length, total_moment, medians, singles, restored, some_of, every_of, heads = sums
     depth, nx = rules[1] - rules[0], sci.shape[3]
     width = min(TILE, nx - x0)
     some, special = np.empty(TILE, np.uint8), np.zeros(TILE, np.uint8)
@@ -129,7 +130,7 @@ def fit_tile(i, y, x0, sci, groupdq, pixeldq, zero, rn, gain, clock, rules, magi
     load(i, y, x0, width, sci, groupdq, rules, ramp, flags, some)
     suppress, cut = rules[4], rules[0] > 0
     for x in range(width):
-        sums[8][0] += flags[0, x] & seg.SATURATED != 0
+        heads[0] += flags[0, x] & seg.SATURATED != 0
         if some[x] != 0 or depth == 1:
             own = zero[i, y, x0 + x] if rules[5] else np.float32(0.0)
             special[x], some[x], saturated[x], lost[x] = seg.settle(flags, ramp, x, depth, suppress, cut, rules[5], own)
@@ -142,70 +143,72 @@ def fit_tile(i, y, x0, sci, groupdq, pixeldq, zero, rn, gain, clock, rules, magi
         elif special[x] != seg.NO_SPECIAL:
             step = np.float64(ramp[0, x]) * (clock[0] / single_time(special[x], clock))
             step = step if step == step else 0.0
-        sums[3][y, column] += (step + magic[2]) - magic[2]
-        used = _fit_ramp(i, y, column, x, groupdq, pixeldq, rn[y, column], gain[y, column], clock, rules, magic, planes, sums,
-                         (ramp, flags, start, stop, table, ready), (special[x], some[x], saturated[x], lost[x]), ramp_of, length_of, used)  # fmt: skip
-    return used
+        medians[y, column] += (step + magic[2]) - magic[2]
+    return _fit_ramps(i, y, x0, width, groupdq, pixeldq, rn, gain, clock, rules, magic,
+                      rates, quality, read, seconds, error, total_weight, total_length, total_moment, singles, restored, some_of, every_of,
+                      ramp, flags, start, stop, table, ready, special, some, saturated, lost, ramp_of, length_of, used)  # fmt: skip
 
 
 @jit
-def _fit_ramp(i, y, column, x, groupdq, pixeldq, rn, gain, clock, rules, magic, planes, sums, scratch, settled, ramp_of, length_of, used):  # type: ignore[no-untyped-def]
-    """Fit one ramp that is in column `x` of the tile; write its planes and sums."""
-    ramp, flags, start, stop, table, ready = scratch
-    special, some, saturated, lost = settled
+def _fit_ramps(i, y, x0, width, groupdq, pixeldq, noise, gains, clock, rules, magic,  # type: ignore[no-untyped-def]
+               rates, quality, read, seconds, error, total_weight, total_length, total_moment, singles, restored, some_of, every_of,
+               ramp, flags, start, stop, table, ready, specials, somes, saturateds, losts, ramp_of, length_of, used):  # fmt: skip
+    """Fit the ramps of a settled tile; write their planes and sums.
+
+    Arrays are arguments of their own because taking them out of tuples, or handing them on ramp by ramp, costs more than a fit.
+    """
     depth = rules[1] - rules[0]
-    rn, gain = np.float64(rn), np.float64(gain)
-    unit = 12.0 * (rn / clock[0]) * (rn / clock[0]) / (gain * gain)
-    bad_gain = not gain > 0.0
-    dq = pixeldq[y, column] | np.uint32(some & (seg.JUMP_DET | seg.PERSISTENCE))
-    if bad_gain:
-        dq |= np.uint32(seg.DO_NOT_USE | NO_GAIN_VALUE)
-    kept = 0
-    if some == 0 and depth > 1:
-        start[0], stop[0], kept = 0, depth, 1
-    elif flags[0, x] & seg.SATURATED:
-        dq |= np.uint32(INVALID)
-    else:
-        kept, _ = seg.find_segments(flags, x, depth, start, stop)
-    if lost == depth:
+    for x in range(width):
+        column, special, some, saturated, lost = x0 + x, specials[x], somes[x], saturateds[x], losts[x]
+        rn, gain = np.float64(noise[y, column]), np.float64(gains[y, column])
+        unit = 12.0 * (rn / clock[0]) * (rn / clock[0]) / (gain * gain)
+        bad_gain = not gain > 0.0
+        dq = pixeldq[y, column] | np.uint32(some & (seg.JUMP_DET | seg.PERSISTENCE))
+        if bad_gain:
+            dq |= np.uint32(seg.DO_NOT_USE | NO_GAIN_VALUE)
         kept = 0
-        dq |= np.uint32(seg.DO_NOT_USE | (seg.SATURATED if saturated == depth else 0))
-    single = single_time(special, clock)
-    weight, length, moment = fit_segments(ramp, x, start, stop, kept, rn, gain, clock, single, table, ready)
-    lone = kept == 1 and stop[0] - start[0] == 1 and special != seg.NO_SPECIAL
-    if kept > 0:
-        add_up(sums, magic, y, column, weight, length, moment, lone, special)
-    good = dq & np.uint32(INVALID) == 0
-    every = np.uint8(dq & np.uint32(INVALID))
-    if saturated > 0:
-        dq |= np.uint32(seg.SATURATED)
-    fit = good and kept > 0
-    read = variance(weight, unit)
-    planes[0][i, y, column] = np.nan if not good else rate_value(moment, weight, unit, clock[0])
-    planes[1][i, y, column] = dq
-    planes[2][i, y, column] = read if fit else 0.0
-    planes[3][i, y, column] = length * clock[0] if fit else 0.0
-    planes[4][i, y, column] = unit / weight if fit else 0.0
-    flagged = some & (seg.JUMP_DET | seg.PERSISTENCE | seg.CHARGELOSS) | (seg.SATURATED if saturated > 0 else 0)
-    sums[6][y, column] |= np.uint8(flagged)
-    sums[7][y, column] &= every
-    if fit and kept > 1:
-        index = (np.int64(i) * sums[0].shape[0] + y) * sums[0].shape[1] + column
-        for k in range(kept):
-            ramp_of[used + k], length_of[used + k] = index, stop[k] - start[k]
-        used += kept
-    if some & seg.CHARGELOSS:
-        again, alone = restored_weight(i, y, column, groupdq, rules, clock, single, bad_gain, flags[:, x : x + 1], start, stop)
-        _restore(sums, y, column, special, 0.0 if lone else weight, again, lone, alone)
-        full = again + (6.0 * (single / clock[0]) ** 2 if alone else 0.0)
-        planes[2][i, y, column] = variance(full, unit) if unit == unit else 0.0
+        if some == 0 and depth > 1:
+            start[0], stop[0], kept = 0, depth, 1
+        elif flags[0, x] & seg.SATURATED:
+            dq |= np.uint32(INVALID)
+        else:
+            kept, _ = seg.find_segments(flags, x, depth, start, stop)
+        if lost == depth:
+            kept = 0
+            dq |= np.uint32(seg.DO_NOT_USE | (seg.SATURATED if saturated == depth else 0))
+        single = single_time(special, clock)
+        weight, length, moment = fit_segments(ramp, x, start, stop, kept, rn, gain, clock, single, table, ready)
+        lone = kept == 1 and stop[0] - start[0] == 1 and special != seg.NO_SPECIAL
+        if kept > 0:
+            add_up(total_weight, total_length, total_moment, singles, magic, y, column, weight, length, moment, lone, special)
+        good = dq & np.uint32(INVALID) == 0
+        every_of[y, column] &= np.uint8(dq & np.uint32(INVALID))
+        if saturated > 0:
+            dq |= np.uint32(seg.SATURATED)
+        fit = good and kept > 0
+        rates[i, y, column] = np.nan if not good else rate_value(moment, weight, unit, clock[0])
+        quality[i, y, column] = dq
+        read[i, y, column] = variance(weight, unit) if fit else 0.0
+        seconds[i, y, column] = length * clock[0] if fit else 0.0
+        error[i, y, column] = unit / weight if fit else 0.0
+        flagged = some & (seg.JUMP_DET | seg.PERSISTENCE | seg.CHARGELOSS) | (seg.SATURATED if saturated > 0 else 0)
+        some_of[y, column] |= np.uint8(flagged)
+        if fit and kept > 1:
+            index = (np.int64(i) * rates.shape[1] + y) * rates.shape[2] + column
+            for k in range(kept):
+                ramp_of[used + k], length_of[used + k] = index, stop[k] - start[k]
+            used += kept
+        if some & seg.CHARGELOSS:
+            again, alone = restored_weight(i, y, column, groupdq, rules, clock, single, bad_gain, flags[:, x : x + 1], start, stop)
+            _restore(restored, singles, y, column, special, 0.0 if lone else weight, again, lone, alone)
+            full = again + (6.0 * (single / clock[0]) ** 2 if alone else 0.0)
+            read[i, y, column] = variance(full, unit) if unit == unit else 0.0
     return used
 
 
 @jit
-def _restore(sums, y, x, special, weight, again, lone, alone):  # type: ignore[no-untyped-def]
+def _restore(restored, singles, y, x, special, weight, again, lone, alone):  # type: ignore[no-untyped-def]
     """Add one ramp to the sums with and without the groups given up for charge migration."""
-    restored, singles = sums[5], sums[4]
     restored[0, y, x] += again
     restored[1, y, x] += weight
     if alone:
