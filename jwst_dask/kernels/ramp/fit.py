@@ -180,7 +180,7 @@ def used_groups(groupdq: np.ndarray, suppress: bool, first: int, last: int) -> n
 
 @jit
 def _blocks(sci, groupdq, pixeldq, zero, rn, gain, clock, rules, magic, planes, sums, ramp_of, length_of):  # type: ignore[no-untyped-def]
-    """All tiles of a block. Returns the number of entries in `ramp_of`, which is replaced when it is full."""
+    """All tiles of a block. Returns ramps and lengths of segments (see `Fitted`)."""
     nints, _, ny, nx = sci.shape
     depth = rules[1] - rules[0]
     ramp, flags = np.empty((depth, TILE), np.float32), np.empty((depth, TILE), np.uint8)
@@ -206,6 +206,12 @@ def _longer(array: np.ndarray, more: int) -> np.ndarray:
     return longer
 
 
+def _no_sums(plane: tuple[int, int], suppress: bool, restore: bool) -> Sums:
+    """Sums over no integrations."""
+    return Sums(0, np.zeros(plane), np.zeros(plane), np.zeros((2, *plane)), np.zeros(plane), np.zeros((6, *((0, 0) if suppress else plane)), np.int32),
+                np.zeros((2, *(plane if restore else (0, 0)))), np.zeros(plane, np.uint8), np.full(plane, 3, np.uint8), True)  # fmt: skip
+
+
 def stage_one(
     sci: np.ndarray,
     groupdq: np.ndarray,
@@ -225,11 +231,9 @@ def stage_one(
     Parameters
     ----------
     sci : ndarray of float32[integration, group, y, x]
-        DN. Unchanged.
+        DN. Unchanged, as all arguments.
     groupdq : ndarray of uint8[integration, group, y, x]
-        Unchanged.
     pixeldq : ndarray of uint32[y, x]
-        Unchanged.
     noise, gain : ndarray of float32[y, x]
         From `fit_noise` (electrons); electrons per DN.
     timing : Timing
@@ -255,8 +259,7 @@ def stage_one(
     restore = bool((groupdq & np.uint8(seg.CHARGELOSS)).any())
     rules = (first, last, *(selected or (0, ngroups)), suppress, zeroframe is not None and not suppress, restore)
     plane = (ny, nx)
-    sums = Sums(0, np.zeros(plane), np.zeros(plane), np.zeros((2, *plane)), np.zeros(plane), np.zeros((6, *((0, 0) if suppress else plane)), np.int32),
-                np.zeros((2, *(plane if restore else (0, 0)))), np.zeros(plane, np.uint8), np.full(plane, 3, np.uint8), True)  # fmt: skip
+    sums = _no_sums(plane, suppress, restore)
     shape = (nints, ny, nx)
     out = Fitted(np.empty(shape, np.float32), np.empty(shape, np.uint32), *(np.empty(shape, np.float32) for _ in range(3)), np.empty(0, np.int64), np.empty(0, np.int32))
     heads = np.zeros(1, np.int64)
