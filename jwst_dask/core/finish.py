@@ -200,6 +200,8 @@ class _Work:
                     continue
             self._finish(planned, exposure.incomplete())
         exposure.clean()
+        if why := exposure.lost():
+            self._fail(job, exposure, why)
 
     def _lose_slit(self, job: Job, exposure: ExposurePlan, receipt: Receipt) -> None:
         """A slit failed: it is left out of the products, the others go on."""

@@ -192,11 +192,11 @@ class _Template:
             keyword = card[:8].decode().rstrip()
             if keyword == "CONTINUE":
                 continue
-            comment = card.decode()[card.decode().rfind(" / ") + 3 :].rstrip() if keyword in sizes else ""
+            _, slash, comment = card.decode().rpartition(" / ") if keyword in sizes else ("", "", "")
             if keyword in own:
                 out.append((keyword, self.known[own[keyword]].comment, own[keyword]))
             elif keyword in sizes:
-                out.append((keyword, comment, sizes[keyword]))
+                out.append((keyword, comment.rstrip() if slash else "", sizes[keyword]))
             elif keyword == "EXTVER":
                 out.append(_card(keyword, 1, "extension value"))
             else:

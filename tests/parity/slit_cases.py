@@ -24,8 +24,10 @@ LINES, AUTOFLAT = _series("lamp_line_mos", 3, nslit=3), _series("autoflat_mos", 
 
 NOD, FIRST, MASTER, ANY = "*00002_nrs1_spec2_asn.json", "*00001_nrs1_spec2_asn.json", "*00002_nrs1_mbkg_spec2_asn.json", "*spec2_asn.json"
 STEPS = ("assign_wcs", "msa_flagging", "bkg_subtract", "extract_2d", "srctype", "wavecorr", "flat_field", "pathloss", "barshadow", "photom")
-NO_WCS = ('_msa_flagging.fits: WCS wcs: {"absent"', '_bsub.fits: WCS wcs: {"absent"')
+NO_WCS = ('_imprint_subtract.fits: WCS wcs: {"absent"', '_clean_flicker_noise.fits: WCS wcs: {"absent"', '_msa_flagging.fits: WCS wcs: {"absent"', '_bsub.fits: WCS wcs: {"absent"')
 """Saved frames with many slits hold no WCS."""
+SCALE = ("PXSCLRT", "PIXAR_SR", "PIXAR_A2")
+"""With a pixel scale in arcsec these depend on the distance of two points on the sky 0.1 arcsec apart: rounding of 1e-8."""
 SHORT: dict[str, dict[str, Any]] = {"resample_spec": {"skip": True}, "extract_1d": {"skip": True}}
 """For parameters whose effect is seen before the resampling, which is what takes the time."""
 
@@ -44,8 +46,8 @@ def apertures(exp_type: str, *own: dict[str, Any]) -> dict[str, Any]:
 BOX = apertures("NRS_FIXEDSLIT", *({"id": name, "dispaxis": 1, "xstart": 20, "xstop": 1900, "ystart": 4, "ystop": 14, "extract_width": 6,
                                     "bkg_coeff": [[1.5], [4.0], [16.0], [19.5]], "bkg_fit": "poly", "bkg_order": 1, "smoothing_length": 5}
                                    for name in ("S200A1", "S200A2", "S400A1", "S1600A1")))  # fmt: skip
-CURVED = apertures("NRS_MSASPEC", {"id": "ANY", "dispaxis": 1, "src_coeff": [[4.3, 0.002], [9.6, 0.001, 1e-6]], "bkg_coeff": [[1.2, 0.001], [3.4]],
-                                   "bkg_fit": "median"})  # fmt: skip
+CURVED = apertures("NRS_MSASPEC", *({"id": name, "dispaxis": 1, "src_coeff": [[4.3, 0.002], [9.6, 0.001, 1e-6]], "bkg_coeff": [[1.2, 0.001], [3.4]],
+                                     "bkg_fit": "median"} for name in "1234"))  # fmt: skip
 
 POINT: dict[str, dict[str, Any]] = {
     "pixel_replace": {"skip": False, "algorithm": "fit_profile", "n_adjacent_cols": 5}, "resample_spec": {"kernel": "point", "fillval": "0.0"},
@@ -66,27 +68,31 @@ CORRECTIONS = [
              twin=SlitCase("", MOS, FIRST, saved("srctype", srctype={"source_type": "EXTENDED"}, **EXTENDED))),
     SlitCase("mos-chosen", MOS, NOD,
              {"extract_2d": {"source_ids": ["1007", "1021"]}, "photom": {"source_type": "EXTENDED"}, "resample_spec": {"pixel_scale": 0.15},
-              "extract_1d": {"subtract_background": True, "bkg_fit": "mean"}}),
+              "extract_1d": {"subtract_background": True, "bkg_fit": "mean"}}, keywords=SCALE),
     SlitCase("mos-chosen-both", MOS, NOD, {"extract_2d": {"slit_names": ["4"], "source_ids": ["1014"]}, "photom": {"source_type": "POINT"}, **SHORT}),
     SlitCase("mos-none-chosen", MOS, NOD, {"extract_2d": {"slit_names": ["99"]}, **SHORT}),
     SlitCase("mos-inverse", MOS, FIRST,
              {"flat_field": {"inverse": True}, "pathloss": {"inverse": True, "source_type": "POINT"}, "barshadow": {"inverse": True, "source_type": "EXTENDED"}, **SHORT}),
     SlitCase("mos-photom-inverse", MOS, FIRST, {"photom": {"inverse": True}, **SHORT}),
     SlitCase("mos-skips", MOS, FIRST,
-             {**{alias: {"skip": True} for alias in ("msa_flagging", "bkg_subtract", "wavecorr", "flat_field", "pathloss", "barshadow", "photom")},
+             {**{alias: {"skip": True} for alias in ("msa_flagging", "bkg_subtract", "master_background_mos", "wavecorr", "flat_field", "pathloss", "barshadow",
+                                                "photom")},
               "resample_spec": {"output_shape": [500, 30]}}),
-    SlitCase("mos-no-types", MOS, FIRST, {"srctype": {"skip": True}, "resample_spec": {"weight_type": None}}),
+    SlitCase("mos-no-types", MOS, FIRST, {"srctype": {"skip": True}, **SHORT}, goes_on="the reference implementation's wavecorr needs a source type"),
+    SlitCase("mos-no-weights", MOS, FIRST, {"extract_2d": {"slit_names": ["2"]}, "resample_spec": {"weight_type": None}}),
     SlitCase("mos-no-types-kept", MOS, FIRST, {"srctype": {"skip": True}, "wavecorr": {"skip": True}, "resample_spec": {"skip": True}}),
     SlitCase("mos-no-references", MOS, FIRST,
              {"wavecorr": {"override_wavecorr": "N/A"}, "flat_field": {"override_sflat": "N/A"}, "pathloss": {"override_pathloss": "N/A"},
-              "barshadow": {"override_barshadow": "N/A"}, "photom": {"override_area": "N/A"}, "msa_flagging": {"override_msaoper": "N/A"},
+              "barshadow": {"override_barshadow": "N/A"}, "msa_flagging": {"override_msaoper": "N/A"},
               "extract_1d": {"override_apcorr": "N/A", "override_extract1d": "N/A"}}),
+    SlitCase("mos-no-area", MOS, FIRST, {"extract_2d": {"slit_names": ["2"]}, "photom": {"override_area": "N/A"}, **SHORT}),
     SlitCase("mos-no-photom", MOS, FIRST, {"photom": {"override_photom": "N/A"}, "flat_field": {"override_fflat": "N/A"}, "resample_spec": {"skip": True}}),
     SlitCase("mos-no-dflat", MOS, FIRST, {"flat_field": {"override_dflat": "N/A"}, **SHORT}),
     SlitCase("mos-no-flats", MOS, FIRST, {"flat_field": {"override_dflat": "N/A", "override_fflat": "N/A", "override_sflat": "N/A"}, **SHORT}),
     SlitCase("mos-user-flat", MOS, FIRST, {"flat_field": {"user_supplied_flat": "{mos-saved}/*interpolatedflat.fits"}, **SHORT}),
     SlitCase("mos-no-cutouts", MOS, FIRST, {"extract_2d": {"skip": True}}),
-    SlitCase("mos-no-spectra", MOS, FIRST, {"pixel_replace": {"skip": False, "algorithm": "trace_model"}, "resample_spec": {"skip": True}, "extract_1d": {"skip": True}}),
+    SlitCase("mos-trace-model", MOS, FIRST, {"pixel_replace": {"skip": False, "algorithm": "trace_model"}, **SHORT},
+             differs=("algorithm trace_model needs", '_cal.fits: file: {"absent": true}')),
     SlitCase("mos-unresampled", MOS, FIRST,
              {"resample_spec": {"skip": True}, "extract_1d": {"bkg_fit": "poly", "bkg_order": 1, "subtract_background": True, "save_profile": True,
                                                               "save_scene_model": True, "save_residual_image": True}}),
@@ -99,27 +105,34 @@ CORRECTIONS = [
     SlitCase("mos-automatic", MOS, NOD, {"extract_1d": {"extraction_type": None, "bkg_fit": "median", "subtract_background": True}}),
 ]  # fmt: skip
 
+MEMBERS = tuple(f"jw02750010001_03101_0000{number}_nrs1_{suffix}.fits: file" for number in (1, 3) for suffix in
+                ("clean_flicker_noise", "flicker_bkg", "flicker_noise", "mask", "imprint_subtract"))  # fmt: skip
+"""What the reference implementation saves of the backgrounds, too."""
+
 FRAMES = [
-    SlitCase("mos-flicker", MOS, NOD, saved("clean_flicker_noise", clean_flicker_noise={"skip": False, "save_mask": True, "save_background": True, "save_noise": True}, **SHORT)),
+    SlitCase("mos-flicker", MOS, NOD, saved("clean_flicker_noise", clean_flicker_noise={"skip": False, "save_mask": True, "save_background": True, "save_noise": True}, **SHORT),
+             differs=(*NO_WCS, *MEMBERS)),
     SlitCase("mos-flicker-fft", MOS, NOD,
              saved("clean_flicker_noise", clean_flicker_noise={"skip": False, "fit_method": "fft", "background_method": "model", "background_box_size": [64, 64],
-                                                               "mask_science_regions": True, "n_sigma": 3.0, "save_mask": True, "save_background": True, "save_noise": True}, **SHORT)),
+                                                               "mask_science_regions": True, "n_sigma": 3.0, "save_mask": True, "save_background": True, "save_noise": True}, **SHORT),
+             differs=(*NO_WCS, *MEMBERS)),
     SlitCase("mos-flicker-auto", MOS, NOD,
-             {"clean_flicker_noise": {"skip": False, "autoparam": True, "fit_histogram": True, "save_mask": True, "save_background": True}, **SHORT}),
+             {"clean_flicker_noise": {"skip": False, "autoparam": True, "fit_histogram": True, "save_mask": True, "save_background": True}, **SHORT}, differs=MEMBERS),
     SlitCase("mos-flicker-channel", MOS, NOD,
              {"clean_flicker_noise": {"skip": False, "fit_by_channel": True, "background_method": None, "apply_flat_field": True, "save_mask": True,
-                                      "save_noise": True}, **SHORT}),
+                                      "save_noise": True}, **SHORT}, differs=MEMBERS),
     SlitCase("mos-flicker-mask", MOS, NOD,
-             {"clean_flicker_noise": {"skip": False, "user_mask": "{mos-flicker}/*_mask.fits", "single_mask": False, "background_method": "median_image", "save_noise": True}, **SHORT}),
+             {"clean_flicker_noise": {"skip": False, "user_mask": "{mos-flicker}/*_mask.fits", "single_mask": False, "background_method": "median_image", "save_noise": True}, **SHORT}, differs=MEMBERS),
     SlitCase("fs-flicker", FS, FIRST, saved("clean_flicker_noise", clean_flicker_noise={"skip": False, "mask_science_regions": True, "save_mask": True, "save_noise": True}, **SHORT)),
     SlitCase("fs-flicker-fft", FS, FIRST,
              {"clean_flicker_noise": {"skip": False, "fit_method": "fft", "n_sigma": 1.5, "background_method": "model", "save_mask": True, "save_background": True,
                                       "save_noise": True}, **SHORT}),
-    SlitCase("mos-imprint", MOS, NOD, saved("imprint_subtract", "bkg_subtract", **SHORT), edits.imprint, differs=NO_WCS),
-    SlitCase("mos-imprints", MOS, NOD, saved("imprint_subtract", **SHORT), edits.imprints, differs=('_imprint_subtract.fits: WCS wcs: {"absent"',)),
+    SlitCase("mos-imprint", MOS, NOD, saved("imprint_subtract", "bkg_subtract", **SHORT), edits.imprint, differs=(*NO_WCS, *MEMBERS)),
+    SlitCase("mos-imprints", MOS, NOD, saved("imprint_subtract", **SHORT), edits.imprints, differs=(*NO_WCS, *MEMBERS)),
     SlitCase("mos-dedicated", MOS, NOD, saved("bkg_subtract", bkg_subtract={"save_combined_background": True, "sigma": 2.0}, **SHORT), edits.dedicated, differs=NO_WCS),
     SlitCase("mos-tilted", MOS, NOD, {**SHORT}, edits.tilted),
-    SlitCase("mos-background-list", MOS, MASTER, {"bkg_subtract": {"bkg_list": ["{inputs}/*00001_nrs1_rate.fits"]}, "master_background_mos": {"skip": True}, **SHORT}),
+    SlitCase("mos-background-list", MOS, NOD, {**SHORT}, edits.one_background,
+             twin=SlitCase("", MOS, NOD, {"bkg_subtract": {"bkg_list": ["{inputs}/*00001_nrs1_rate.fits"]}, **SHORT}, edits.no_members)),
 ]  # fmt: skip
 
 BACKGROUNDS = [

@@ -191,3 +191,13 @@ def _tables(path: Path, shutters: np.ndarray, sources: np.ndarray) -> None:
 def _bytes(rows: np.ndarray) -> np.ndarray:
     kinds = [(n, f"S{rows.dtype[n].itemsize // 4}" if rows.dtype[n].kind == "U" else rows.dtype[n]) for n in rows.dtype.names or ()]
     return rows.astype(kinds)
+
+
+def one_background(folder: Path) -> None:
+    """The first exposure is the background of the second."""
+    _members(folder, f"{SECOND}_spec2_asn.json", lambda members: members[:2])
+
+
+def no_members(folder: Path) -> None:
+    """The science exposure alone."""
+    _members(folder, f"{SECOND}_spec2_asn.json", lambda members: members[:1])

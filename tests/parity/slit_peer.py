@@ -6,15 +6,20 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peer
+from astropy.io import fits
 from peer import Parameters, Series
 
+SIDES = ("profile", "scene_model", "residual")
+"""Images of single slits: in files of their own there, in one file for all slits here."""
 QUALITY = f"_quality.ecsv{peer.EXTRA}"
 """The table of slits is a product of ours only."""
 
@@ -120,12 +125,12 @@ class SlitCase:
         before = Path.cwd()
         os.chdir(self.source().parent)
         try:
-            jwst_dask.run([str(self.source())], "calwebb_spec2", params={"steps": self.parameters()}, output_dir=str(out))
+            made = jwst_dask.run([str(self.source())], "calwebb_spec2", params={"steps": self.parameters()}, output_dir=str(out))
         except JwstDaskError as error:
             return str(error)
         finally:
             os.chdir(before)
-        return ""
+        return "; ".join(made.failures)
 
     def problems(self, out: Path) -> list[str]:
         """Disagreements of our products in `out`, made now, with the reference implementation's."""
@@ -135,5 +140,33 @@ class SlitCase:
         lines = []
         if bool(went) != bool(theirs) and not (self.goes_on and not went) and not (self.stops and went):
             lines.append(f"ours: {went or 'no error'}; reference: {theirs or 'no error'}")
-        lines += [line for line in peer.compared([(out, wanted)], allowed=self.keywords) if not line.endswith(QUALITY) and not (self.goes_on and line.endswith(peer.EXTRA))]
+        lines += [line for line in peer.compared([(out, wanted)], allowed=self.keywords) if not line.endswith(QUALITY) and not _SIDE.search(line)
+                  and not (self.goes_on and line.endswith(peer.EXTRA))] + list(_sides(out, wanted))  # fmt: skip
         return [line for line in lines if not any(part in line for part in self.differs)]
+
+
+_SIDE = re.compile(rf"_({'|'.join(SIDES)})\.fits: (file: {{\"absent|not made)")
+
+
+def _sides(out: Path, wanted: Path) -> Iterator[str]:
+    """Disagreements of the images of single slits."""
+    for kind in SIDES:
+        theirs = sorted(wanted.glob(f"*_{kind}.fits"))
+        ours = {path: _slits(path) for path in out.glob(f"*_{kind}.fits")}
+        count = 0
+        for path in theirs:
+            base, _, slit = path.stem.removesuffix(f"_{kind}").rpartition("_")
+            mine = next((found.get(slit) for name, found in ours.items() if name.name == f"{base}_{kind}.fits"), None)
+            reference = fits.getdata(path, "SCI")
+            count += 1
+            if mine is None or mine.shape != reference.shape:
+                yield f"{path.name}: {'absent' if mine is None else (mine.shape, reference.shape)}"
+            elif not np.allclose(mine, reference, rtol=1e-5, atol=1e-5 * np.nanmedian(np.abs(reference[reference != 0])), equal_nan=True):
+                yield f"{path.name}: differ by up to {np.nanmax(np.abs(mine - reference)):.3g} of {np.nanmax(np.abs(reference)):.3g}"
+        if count != sum(map(len, ours.values())):
+            yield f"{kind}: {sum(map(len, ours.values()))} slits, the reference implementation has {count}"
+
+
+def _slits(path: Path) -> dict[str, Any]:
+    with fits.open(path) as file:
+        return {hdu.header["SLTNAME"].lower(): hdu.data.copy() for hdu in file if hdu.name == "SCI"}

@@ -120,6 +120,7 @@ def run_slit(draft: Draft, block: Block, order: tuple[str | Product, ...], steps
 def _step(draft: Draft, block: Block, step: Step, refs: Any, out: Outcome) -> Block:
     began = time.perf_counter()
     draft.first = lambda: block
+    named = _named(draft, step)
     try:
         answer = step.applies(flat_meta(draft.model))
         state: Any = {} if answer is not None else step.prepare(draft, refs)
@@ -135,8 +136,15 @@ def _step(draft: Draft, block: Block, step: Step, refs: Any, out: Outcome) -> Bl
         draft.model.meta.cal_step.instance[step.cal_step] = "COMPLETE" if answer is None else answer.status
     out.statuses[step.alias] = ("COMPLETE", "") if answer is None else (answer.status, answer.reason)
     out.references.update(refs.recorded())
+    out.references.update({reftype: name for reftype, name in _named(draft, step).items() if named.get(reftype) != name})
     out.seconds[step.alias] = time.perf_counter() - began
     return block
+
+
+def _named(draft: Draft, step: Step) -> dict[str, str]:
+    """References of a step that the slit's metadata name (a step does so for a file of the user's)."""
+    names = draft.model.instance["meta"].get("ref_file", {})
+    return {reftype: names[reftype]["name"] for reftype in step.references if names.get(reftype, {}).get("name")}
 
 
 def _keep(out: Outcome, product: Product, draft: Draft, block: Block) -> None:

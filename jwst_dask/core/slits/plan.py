@@ -273,9 +273,11 @@ def plan_slits(draft: Draft, stages: list[Stage], order: tuple[str | Product, ..
     Raises
     ------
     InputError
-        When assign_wcs was skipped or no slit is selected.
+        When assign_wcs or extract_2d was skipped or no slit is selected.
     """
     cut: Any = steps[CUT]
+    if cut.skip:
+        raise InputError(f"{os.path.basename(draft.path)}: extract_2d is to be skipped, but what follows needs the slits that it cuts out; turn it on")
     if draft.slits is None:
         raise InputError(f"{os.path.basename(draft.path)}: assign_wcs was skipped, so the slits are not known; turn it on")
     chosen = cut.select(draft)
