@@ -38,9 +38,10 @@ def opened(source: Any) -> Any:
     from jwst_dask.data import lazy
     from jwst_dask.data.open import open
     from jwst_dask.io.fits import scan
+    from jwst_dask.io.multi_read import class_of
 
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
-    if name.lower().endswith((".fits", ".fits.gz")) and lazy.is_multislit(file := scan(name)):
+    if name.lower().endswith((".fits", ".fits.gz")) and (lazy.is_multislit(file := scan(name)) or class_of(file) == "MultiSlitModel"):
         from jwst_dask.backend import JwstBackendEntrypoint
 
         return xr.open_datatree(file.path, engine=JwstBackendEntrypoint, chunks={})

@@ -18,7 +18,7 @@ FRAME = ("assign_wcs", "msa_flagging", "clean_flicker_noise", "imprint_subtract"
 SLIT = ("srctype", "master_background_mos", "wavecorr", "flat_field", "pathloss", "barshadow", "photom", "pixel_replace", "resample_spec", "extract_1d")
 ALONE = ("combine_1d",)
 """Steps that work on files of spectra."""
-MODES = {"mos": "mos_prism", "fs": "fs"}
+MODES = ("mos", "fs")
 FOR_MSA = ("msa_flagging", "imprint_subtract", "master_background_mos", "barshadow")
 SPECIAL: dict[str, dict[str, Any]] = {
     "clean_flicker_noise": {"fit_method": "median"},

@@ -160,29 +160,29 @@ class FilePlan(ExposurePlan):
             model = source
         else:
             model = blank(getattr(datamodels, name))
-            copy_metadata(model, source)
-        self._record(model, indices, name, suffix)
+            copy_metadata(model, source, only=None if name == "MultiSlitModel" and not planned.product.extra else "PRIMARY")
+        self._record(model, indices, name, planned.product)
         model.meta.filename = planned.final.name
         earlier = dict(source.instance.get("jwst_dask", {}).get("parameters", {}))
         stamped(model, self.stages, earlier)
         return model
 
-    def _record(self, model: Any, indices: list[dict[str, Any]], name: str, suffix: str) -> None:
+    def _record(self, model: Any, indices: list[dict[str, Any]], name: str, product: Product) -> None:
+        from jwst_dask.core.slits.finish import OF_SLITS
         from jwst_dask.refs.crds import crds_version
 
         statuses, recorded = store.merged([*indices])
-        status = statuses.get(self.step.alias, "SKIPPED")
         if self.step.cal_step:
-            model.meta.cal_step.instance[self.step.cal_step] = status
-        for reftype, path in recorded.items():
+            model.meta.cal_step.instance[self.step.cal_step] = statuses.get(self.step.alias, "SKIPPED")
+        for reftype, path in recorded.items() if not product.extra and self.step.alias != MASTER else ():
             if hasattr(model.meta.ref_file, reftype):
                 getattr(model.meta.ref_file, reftype).name = path
         if recorded and (context := self.tables.get("context")):
             model.meta.ref_file.crds.sw_version, model.meta.ref_file.crds.context_used = crds_version(), context
         own = {".".join(path[1:]) for path in multi.leaves(name) if path[0] == "meta"}
         for index in indices[:1]:
-            for path, value in index["changes"].get(suffix, {}).items():
-                if path not in own and not path.startswith("exposure.type"):
+            for path, value in index["changes"].get(product.extra or product.suffix, {}).items():
+                if path not in own and not path.startswith(OF_SLITS):
                     put(model, path, value)
 
 
