@@ -130,22 +130,18 @@ class SlitExposurePlan(ExposurePlan):
         out: list[Any] = [self._frame_task(store_, wanted, kinds)]
         if not slits and not masters:
             return out
-        header = self._save_header(folder)
         refs = store.save_json(folder / f"references-{self.index}.json", self.table)
-        make = _Maker(self, header, refs, folder)
-        master, after = "", (out[0].name,)
+        make, first = _Maker(self, self._save_header(folder), refs, folder), (out[0].name,)
+        master, mastered = "", first
         if masters:
             kind = "plain" if any(s.background == "master" for s in masters) else "frame"
-            back = [make.background(s, kind, after) for s in self.backgrounds()]
-            master = str(folder / f"master-{self.index}.npz")
-            out += back
-            out.append(MasterTask(f"{self.name} master background", self.index, self.file.path, self.slits[0].steps[MASTER],
-                                  tuple(task.part for task in back), master, tuple(task.name for task in back)))  # fmt: skip
+            back = [make.background(s, kind, first) for s in self.backgrounds()]
+            master, mastered = str(folder / f"master-{self.index}.npz"), (*first, f"{self.name} master background")
             self.spectra = (tuple(task.part for task in back), master)
-        for slit in slits:
-            own = self._mastered(slit)
-            needs = (*after, out[-1].name) if own and master and not isinstance(out[-1], SlitTask) else after
-            out.append(make.slit(slit, master if own else "", tuple(dict.fromkeys((*after, f"{self.name} master background"))) if own and master else needs))
+            out += back
+            out.append(MasterTask(mastered[1], self.index, self.file.path, self.slits[0].steps[MASTER], self.spectra[0], master,
+                                  tuple(task.name for task in back)))  # fmt: skip
+        out += [make.slit(s, master, mastered) if self._mastered(s) else make.slit(s, "", first) for s in slits]
         return out
 
     def _mastered(self, slit: SlitPlan) -> bool:
