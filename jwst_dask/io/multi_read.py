@@ -23,8 +23,12 @@ from jwst_dask.io.fits import FitsFile, read, scan
 from jwst_dask.io.multi import LISTS, leaves
 from jwst_dask.io.shared_nodes import Nodes
 
-_WCS = re.compile(r"^( *(?:- )?)(wcs):( !<tag:stsci.edu:gwcs/wcs-\S+>\n(?:\1 +.*\n|\1- .*\n|\n)*)", re.M)
+_WCS = re.compile(r"^( *(?:- )?)(wcs):((?: &\w+)? !<tag:stsci.edu:gwcs/wcs-\S+>\n(?:\1 +.*\n|\1- .*\n|\n)*)", re.M)
+_SAME = re.compile(r"^ *wcs: \*\w+\n", re.M)
+"""A WCS that is that of another slit."""
 _LOGS = re.compile(r"^  cal_logs:.*\n(?:   .*\n|  - .*\n|\n)*", re.M)
+_PASTED = re.compile(r"(?<=[ \n\[{])([&*])w\d+v\w*?(id\d+)\b")
+"""Names of nodes of a WCS that this package wrote: they say at which place, and would not at another."""
 _TOP = re.compile(r"\n[^ \n-]")
 _LINK = re.compile(r"fits:(.+),(\d+)")
 
@@ -62,7 +66,7 @@ class Entry:
     def tree(self) -> dict[str, Any]:
         """Attributes and metadata of the slit (not to be changed); arrays are `Link`."""
         text = self.owner.parts[self.place] if self.owner.parts else ""
-        tree = _plain(self.owner.nodes.alone(_LOGS.sub("", _WCS.sub("", text, count=1), count=1))) if text else {}
+        tree = _plain(self.owner.nodes.alone(_LOGS.sub("", _SAME.sub("", _WCS.sub("", text, count=1), count=1), count=1))) if text else {}
         if not self.owner.described:
             _from_headers(tree, self.owner, self.ver)
         return tree
@@ -71,7 +75,7 @@ class Entry:
     def wcs(self) -> asdf_text.Fragment | None:
         """The slit's WCS as text."""
         text = self.owner.parts[self.place] if self.owner.parts else ""
-        match = _WCS.search(text)
+        match = _WCS.search(text) or _SAME.search(text)
         if match is None:
             return None
         alone = self.owner.nodes.alone(match.group(0))
@@ -79,7 +83,7 @@ class Entry:
         if again is None:
             raise InputError(f"{self.owner.file.path}: the WCS of slit {self.name} is written in a form that is not known")
         piece = asdf_text.cut(alone, again, self.owner.blocks)
-        return asdf_text.Fragment(piece.text, self.owner.extensions, piece.blocks)
+        return asdf_text.Fragment(_PASTED.sub(r"\1\2", piece.text), self.owner.extensions, piece.blocks)
 
     @property
     def links(self) -> dict[str, Link]:
