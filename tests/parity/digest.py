@@ -17,8 +17,8 @@ RECORDS = ("DATE", "DATAMODL", "CAL_VER", "CAL_VCS", "CRDS_VER", "CRDS_CTX", "PR
 """Keywords that say when, where and by what a file was made."""
 
 
-def digest(path: Path) -> dict[str, np.ndarray]:
-    """Arrays by ``part|what``; texts are arrays of one JSON string."""
+def digest(path: Path, samples: int | None = None) -> dict[str, np.ndarray]:
+    """Arrays by ``part|what``; texts are arrays of one JSON string. `samples`: values kept of each image, and of each column of a table."""
     if path.suffix == ".ecsv":
         return _catalogue(path)
     out: dict[str, np.ndarray] = {}
@@ -32,9 +32,11 @@ def digest(path: Path) -> dict[str, np.ndarray]:
             if isinstance(hdu, fits.BinTableHDU):
                 for column in hdu.columns:
                     if hdu.name != "HDRTAB":
-                        out |= _column(f"{name}[{column.name}]", np.asarray(hdu.data[column.name]))
+                        values = np.asarray(hdu.data[column.name])
+                        thin = samples is not None and values.dtype.kind == "f"
+                        out |= _image(f"{name}[{column.name}]", values, samples) if thin else _column(f"{name}[{column.name}]", values)
             elif hdu.data is not None:
-                out |= _image(name, hdu.data)
+                out |= _image(name, hdu.data, samples)
     if "x1d" not in path.name:
         out |= _coordinates(path)
     return out
@@ -45,11 +47,11 @@ def _keywords(header: fits.Header) -> dict[str, Any]:
     return {k: Path(v).name if k.startswith("R_") else v.strip() if isinstance(v, str) else v for k, v in keep.items()}
 
 
-def _image(name: str, data: np.ndarray) -> dict[str, np.ndarray]:
+def _image(name: str, data: np.ndarray, samples: int | None) -> dict[str, np.ndarray]:
     if data.dtype.kind in "iu":
         return {f"{name}|exact": data.astype(np.uint32)}
     flat, good = data.astype(np.float32).ravel(), np.isfinite(data)
-    step = max(1, flat.size // SAMPLES) | 1
+    step = max(1, flat.size // (samples or SAMPLES)) | 1
     totals = [np.nansum(plane, dtype=np.float64) for plane in np.where(good, data, 0).reshape(-1, *data.shape[-2:])]
     return {f"{name}|sample": flat[step // 2 :: step], f"{name}|totals": np.array(totals), f"{name}|shape": np.array(data.shape),
             f"{name}|finite": np.array([good.sum(), zlib.crc32(np.packbits(good).tobytes())])}  # fmt: skip
@@ -69,6 +71,8 @@ def _coordinates(path: Path) -> dict[str, np.ndarray]:
     from stdatamodels.jwst import datamodels
 
     with datamodels.open(str(path)) as model:
+        if hasattr(model, "slits"):
+            return {key: value for slit in model.slits for key, value in _slit_places(slit).items()}
         wcs = getattr(model.meta, "wcs", None)
         if wcs is None:
             return {}
@@ -77,6 +81,16 @@ def _coordinates(path: Path) -> dict[str, np.ndarray]:
         x, y = np.meshgrid(*(np.linspace(low + 0.5, high - 0.5, 6) for low, high in sides[:2]))
         world = [np.broadcast_to(np.asarray(v, dtype=float), x.shape) for v in wcs(x, y, with_bounding_box=False)]
         return {"WCS|numbers": np.array(world), "WCS|frames": np.array(json.dumps(list(wcs.available_frames)))}
+
+
+def _slit_places(slit: Any) -> dict[str, np.ndarray]:
+    wcs = getattr(slit.meta, "wcs", None)
+    if wcs is None:
+        return {}
+    ny, nx = slit.data.shape[-2:]
+    x, y = np.meshgrid(np.linspace(2, nx - 3, 4), np.linspace(0.2 * ny, 0.8 * ny, 3))
+    world = [np.broadcast_to(np.asarray(v, dtype=float), x.shape) for v in wcs(x, y, with_bounding_box=False)]
+    return {f"WCS {slit.name}|places": np.array(world)}
 
 
 def _catalogue(path: Path) -> dict[str, np.ndarray]:
@@ -90,6 +104,34 @@ def _catalogue(path: Path) -> dict[str, np.ndarray]:
         column = table[name]
         values = np.asarray(column.filled(np.nan) if hasattr(column, "filled") and column.dtype.kind == "f" else column)
         out |= _column(name, values)
+    return out
+
+
+def pack(path: Path, values: dict[str, np.ndarray]) -> None:
+    """Write many small arrays into one file: one long array for each type, and an index (names, shapes, places, and all text)."""
+    parts: dict[str, list[np.ndarray]] = {}
+    index: dict[str, Any] = {}
+    for key, value in values.items():
+        if value.dtype.kind == "U":
+            index[key] = value.tolist()
+            continue
+        own = parts.setdefault(value.dtype.str[1:], [])
+        index[key] = {"type": value.dtype.str[1:], "shape": value.shape, "from": sum(a.size for a in own)}
+        own.append(value.ravel())
+    np.savez_compressed(path, index=np.array(json.dumps(index)), **{kind: np.concatenate(own) for kind, own in parts.items()})
+
+
+def unpack(path: Path) -> dict[str, np.ndarray]:
+    """What `pack` wrote."""
+    out = {}
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    for key, entry in json.loads(str(arrays.pop("index"))).items():
+        if isinstance(entry, dict):
+            size = int(np.prod(entry["shape"]))
+            out[key] = arrays[entry["type"]][entry["from"] : entry["from"] + size].reshape(entry["shape"])
+        else:
+            out[key] = np.array(entry)
     return out
 
 
@@ -122,7 +164,7 @@ def _differ(what: str, ours: np.ndarray, theirs: np.ndarray, rtol: float) -> str
     if not good.any():
         return ""
     a, b = ours[good].astype(float), theirs[good].astype(float)
-    limit = {"numbers": 1e-9 if "WCS" in what else 1e-12}.get(what, rtol)
+    limit = {"numbers": 1e-12, "places": 1e-9}.get(what, rtol)
     live = np.abs(b[b != 0])
     scale = np.abs(b) + (float(np.median(live)) if live.size and what != "numbers" else 0.0)
     worst = float(np.max(np.abs(a - b) / np.where(scale == 0, 1.0, scale)))

@@ -11,7 +11,11 @@ SCENES: dict[str, dict[str, Any]] = {
     "medium": {"mode": "bots_grating", "nsegments": 1, "nints": 3, "seed": 24, "grating": "G140M", "detectors": ("NRS1",)},
     "lrs": {"mode": "lrs_slitless", "nsegments": 2, "nints": 4, "seed": 25},
     "lrs_rate": {"mode": "lrs_slitless", "nsegments": 1, "nints": 3, "seed": 26, "rate": True},
-}
+    "mos": {"mode": "mos_prism", "seed": 31, "shape": (200, 2048), "nsources": 2, "nextended": 1, "nbackground": 2},
+    "mos_grating": {"mode": "mos_g395m", "seed": 32, "shape": (120, 2048), "nsources": 1, "nextended": 1, "nbackground": 0, "nods": 2,
+                    "detectors": ("NRS2",)},
+    "fs": {"mode": "fs", "seed": 33, "grating": "PRISM", "nods": 2},
+}  # fmt: skip
 
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any] | None]] = {
     "prism": ("prism", {}, {}),
@@ -37,6 +41,22 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any] | None]] = {
     "lrs_rate": ("lrs_rate", {"flat_field": {"inverse": True}, "pixel_replace": {"skip": False}}, None),
 }  # fmt: skip
 """Name -> scene, step parameters of spec2, of tso3 (None: not run)."""
+
+SLITS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
+    "mos_nods": ("mos", "level2", 1, {}),
+    "mos_master": ("mos", "master", 0, {"extract_1d": {"extraction_type": "box"}}),
+    "mos_options": (
+        "mos", "level2", 0,
+        {"assign_wcs": {"slit_y_low": -0.6}, "wavecorr": {"skip": True}, "barshadow": {"source_type": "EXTENDED"}, "bkg_subtract": {"sigma": 2.0},
+         "photom": {"apply_time_correction": False}, "resample_spec": {"weight_type": "exptime", "pixel_scale_ratio": 0.8},
+         "pixel_replace": {"skip": False, "algorithm": "fit_profile"}, "extract_1d": {"position_offset": 0.7, "apply_apcorr": False}},
+    ),
+    "mos_grating": ("mos_grating", "level2", 0, {}),
+    "fs": ("fs", "level2", 0, {"flat_field": {"save_interpolated_flat": True}}),
+    "fs_optimal": ("fs", "level2", 1, {"extract_1d": {"extraction_type": "optimal"}, "resample_spec": {"skip": True}}),
+}  # fmt: skip
+"""Exposures with many slits: name -> scene, which of its lists of associations, which of that, step parameters of spec2."""
+SLIT_SAMPLES = 60  # values kept of each plane of each slit
 
 
 def scene(name: str, folder: str) -> Any:

@@ -1,4 +1,4 @@
-"""Products of the reference implementation for simulated exposures, for test_golden.py. Run in an environment with jwst 3.0.0:
+"""Products of the reference implementation for simulated exposures, for test_golden.py and test_slits_golden.py. Run in an environment with jwst 3.0.0:
 
 PYTHONPATH=. python tests/parity/make_golden.py [NAME ...]
 """
@@ -17,16 +17,21 @@ from pathlib import Path
 
 import golden_cases
 import numpy as np
-from digest import digest
+from digest import digest, pack
 
-OUT = Path(__file__).parent / "golden"
+OUT = Path(__file__).resolve().parent / "golden"
 
 
 def make(name: str, folder: Path) -> None:
     """Simulate, run the reference implementation, keep what its products hold."""
     from jwst_dask import simulate
 
-    scene, second, third = golden_cases.CASES[name]
+    slits = name in golden_cases.SLITS
+    if slits:
+        scene, chosen, number, second = golden_cases.SLITS[name]
+        third = None
+    else:
+        scene, second, third = golden_cases.CASES[name]
     truth = golden_cases.scene(scene, str(folder))
     os.environ.update(simulate.environment(folder), STPIPE_DISABLE_CRDS_STEPPARS="true")
     warnings.simplefilter("ignore")
@@ -35,16 +40,21 @@ def make(name: str, folder: Path) -> None:
 
     out = folder / "products"
     out.mkdir()
-    for asn in truth.level2:
+    os.chdir(folder)  # where the metafile is
+    for asn in [getattr(truth, chosen)[number]] if slits else truth.level2:
         Spec2Pipeline.call(str(folder / str(asn)), output_dir=str(out), save_results=True, steps=second)
     for asn in truth.level3 if third is not None else ():
         shutil.copy(folder / str(asn), out)
         Tso3Pipeline.call(str(out / str(asn)), output_dir=str(out), save_results=True, steps=third)
     values = {"|exposures": np.array(golden_cases.print_of(truth))}
     for path in sorted(p for p in out.iterdir() if p.suffix in (".fits", ".ecsv")):
-        values |= {f"{path.name}|{key}": value for key, value in digest(path).items()}
+        kept = digest(path, golden_cases.SLIT_SAMPLES) if slits else digest(path)
+        values |= {f"{path.name}|{key}": value for key, value in kept.items()}
     OUT.mkdir(exist_ok=True)
-    np.savez_compressed(OUT / f"{name}.npz", **{f"a{i}": value for i, value in enumerate(values.values())}, names=np.array(json.dumps(list(values))))
+    if slits:
+        pack(OUT / f"{name}.npz", values)
+    else:
+        np.savez_compressed(OUT / f"{name}.npz", **{f"a{i}": value for i, value in enumerate(values.values())}, names=np.array(json.dumps(list(values))))
     print(name, len(values), (OUT / f"{name}.npz").stat().st_size)
 
 
@@ -53,8 +63,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             make(sys.argv[2], Path(folder))
         return
-    for name in sys.argv[1:] or golden_cases.CASES:  # a process each: the CRDS client keeps what it has read
-        subprocess.run([sys.executable, __file__, "--one", name], check=True)
+    for name in sys.argv[1:] or (*golden_cases.CASES, *golden_cases.SLITS):  # a process each: the CRDS client keeps what it has read
+        subprocess.run([sys.executable, str(Path(__file__).resolve()), "--one", name], check=True)
 
 
 if __name__ == "__main__":

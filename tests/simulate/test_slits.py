@@ -79,16 +79,12 @@ def test_slitlets_with_background_are_empty(clean: simulate.SlitTruth, products:
             assert np.nanmedian(np.abs(hdu.data)) < 1e-3 * clean.sky.mean()
 
 
-@pytest.mark.parametrize(("grating", "detector"), [("G235M", "NRS1"), ("PRISM", "NRS2")])
-def test_fixed_slits(grating: str, detector: str, tmp_path: Path) -> None:
-    truth = simulate.make("fs", tmp_path, grating=grating, detectors=(detector,), nods=2, noise=0, seed=8)
+def test_fixed_slit_of_the_other_detector(tmp_path: Path) -> None:
+    truth = simulate.make("fs", tmp_path, grating="PRISM", detectors=("NRS2",), nods=2, noise=0, seed=8)
     made = _run(truth, truth.level2[:1], tmp_path / "products")
     with fits.open(next(made.glob("*_cal.fits"))) as file:
-        names = [h.header["SLTNAME"] for h in file if h.name == "SCI"]
-    assert names == (["S200A1", "S200A2", "S400A1", "S1600A1"] if detector == "NRS1" else ["S200B1"])
-    ratios = [ratio for *_, ratio in truth.ratios(made.glob("*_x1d.fits"))]
-    assert len(ratios) == (detector == "NRS1")
-    np.testing.assert_allclose(ratios, 1, atol=0.01)
+        assert [h.header["SLTNAME"] for h in file if h.name == "SCI"] == ["S200B1"]
+    assert truth.ratios(made.glob("*_x1d.fits")) == []
 
 
 def test_wavelengths_are_those_of_the_pipeline(clean: simulate.SlitTruth, products: Path) -> None:
