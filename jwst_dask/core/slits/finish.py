@@ -22,6 +22,10 @@ OF_SLITS = ("exposure.", "group_id", "resample.fillval", "resample.kernel", "res
 """What steps change in the metadata of slits only."""
 
 
+CALIBRATED = "masterbg2d"
+"""Side product that has been through the steps after its own: the background calibrated for each slit."""
+
+
 def assemble(plan: SlitExposurePlan, planned: PlannedProduct) -> bool:
     """Write a product under its temporary name.
 
@@ -94,14 +98,14 @@ def _model(plan: SlitExposurePlan, class_name: str, indices: list[dict[str, Any]
 
     by_alias = {stage.step.alias: stage for stage in plan.stages}
     before = [alias for alias in _before(plan, suffix) if alias not in plan.unrecorded]
-    beside = suffix.removesuffix(FIXED) in side_products(by_alias[before[-1]].step)
+    beside = suffix != CALIBRATED and suffix.removesuffix(FIXED) in side_products(by_alias[before[-1]].step)
     model = blank(getattr(datamodels, class_name))
     copy_metadata(model, plan.draft.model, only="PRIMARY" if beside or class_name != "MultiSlitModel" else None)
     statuses, recorded = store.merged([{**index, "statuses": {a: s for a, s in index["statuses"].items() if a in before}} for index in indices])
     for alias, status in {CUT: "COMPLETE", **statuses}.items():
         if by_alias[alias].step.cal_step:
             model.meta.cal_step.instance[by_alias[alias].step.cal_step] = status
-    known = {reftype for alias in before[: -1 if beside else None] if alias != MASTER for reftype in by_alias[alias].step.references}
+    known = {reftype for alias in before[: -1 if beside else None] if alias != MASTER or suffix == CALIBRATED for reftype in by_alias[alias].step.references}
     for reftype, name in {**by_alias[CUT].recorded, **{t: name for t, name in recorded.items() if t in known}}.items():
         if hasattr(model.meta.ref_file, reftype):
             getattr(model.meta.ref_file, reftype).name = name
@@ -120,7 +124,7 @@ def _before(plan: SlitExposurePlan, suffix: str) -> list[str]:
     for item in (CUT, *plan.order):
         if isinstance(item, str):
             out.append(item)
-            if suffix.removesuffix(FIXED) in (results(steps[item]) + side_products(steps[item])):
+            if suffix != CALIBRATED and suffix.removesuffix(FIXED) in (results(steps[item]) + side_products(steps[item])):
                 return out
         elif item.suffix == suffix:
             return out

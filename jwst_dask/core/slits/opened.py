@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def spec_of(tree: Mapping[str, Any], shape: tuple[int, ...] = ()) -> SlitSpec:
     return SlitSpec(Slit(**values), ((x0 - 0.5, x0 + nx - 0.5), (y0 - 0.5, y0 + ny - 0.5)))
 
 
-def open_slit(entry: Entry, steps: Mapping[str, Step] | None = None, pixels: bool = True) -> tuple[Draft, Block]:
+def open_slit(entry: Entry, steps: Mapping[str, Step] | None = None, pixels: bool = True, optics: Mapping[str, str] | None = None) -> tuple[Draft, Block]:
     """A slit of a product.
 
     Parameters
@@ -54,6 +55,8 @@ def open_slit(entry: Entry, steps: Mapping[str, Step] | None = None, pixels: boo
         Alias -> step, for steps that apply others.
     pixels : bool
         Read them; without, the block's arrays are zeros.
+    optics : mapping, optional
+        References that the WCS was made with, path by type: it is then evaluated without gwcs, where that is the same.
 
     Returns
     -------
@@ -65,6 +68,7 @@ def open_slit(entry: Entry, steps: Mapping[str, Step] | None = None, pixels: boo
     from stdatamodels.jwst.datamodels import SlitModel
 
     from jwst_dask.data.models import filled
+    from jwst_dask.wcs.nirspec.again import slit_again
     from jwst_dask.wcs.stored import StoredSlit
 
     file = entry.owner
@@ -81,8 +85,10 @@ def open_slit(entry: Entry, steps: Mapping[str, Step] | None = None, pixels: boo
         tree[_PLANES[name]] = np.broadcast_to(kind(0), shape)
     block = Block(arrays, 0)
     model = filled(SlitModel, tree)
-    wcs: Any = None if entry.wcs is None else StoredSlit(entry.wcs)
-    draft = Draft(model, file.file.path, 1, slit=spec_of(entry.tree, shape), wcs=wcs, steps=steps or {})
+    spec, piece = spec_of(entry.tree, shape), entry.wcs
+    fast = partial(slit_again, model, spec.slit, optics, piece) if optics and piece is not None else None
+    wcs: Any = None if piece is None else StoredSlit(piece, fast)
+    draft = Draft(model, file.file.path, 1, slit=spec, wcs=wcs, steps=steps or {})
     draft.first = lambda: block
     return draft, block
 

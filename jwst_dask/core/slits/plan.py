@@ -131,15 +131,16 @@ class SlitExposurePlan(ExposurePlan):
         if not slits and not masters:
             return out
         refs = store.save_json(folder / f"references-{self.index}.json", self.table)
-        make, first = _Maker(self, self._save_header(folder), refs, folder), (out[0].name,)
-        master, mastered = "", first
+        make = _Maker(self, self._save_header(folder), refs, folder)
+        first: tuple[str, ...] = (out[0].name,)
+        master, mastered, name = "", first, f"{self.name} master background"
         if masters:
             kind = "plain" if any(s.background == "master" for s in masters) else "frame"
             back = [make.background(s, kind, first) for s in self.backgrounds()]
-            master, mastered = str(folder / f"master-{self.index}.npz"), (*first, f"{self.name} master background")
+            master, mastered = str(folder / f"master-{self.index}.npz"), (*first, name)
             self.spectra = (tuple(task.part for task in back), master)
             out += back
-            out.append(MasterTask(mastered[1], self.index, self.file.path, self.slits[0].steps[MASTER], self.spectra[0], master,
+            out.append(MasterTask(name, self.index, self.file.path, self.slits[0].steps[MASTER], self.spectra[0], master,
                                   tuple(task.name for task in back)))  # fmt: skip
         out += [make.slit(s, master, mastered) if self._mastered(s) else make.slit(s, "", first) for s in slits]
         return out

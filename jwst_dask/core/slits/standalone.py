@@ -256,7 +256,7 @@ class FileSlitTask:
 
 def opened(entry: Entry, steps: Mapping[str, Step], table: Mapping[str, references.Table]) -> tuple[Draft, Any]:
     """A slit with its look-ups of references."""
-    draft, block = open_slit(entry, steps)
+    draft, block = open_slit(entry, steps, optics=optics_in(table))
     kind = "fixed" if draft.slit is not None and draft.slit.fixed and "fixed" in table else "msa"
 
     def look_up(alias: str) -> Any:
@@ -264,6 +264,35 @@ def opened(entry: Entry, steps: Mapping[str, Step], table: Mapping[str, referenc
 
     draft.shared |= {"look_up": look_up, "references": lambda step: look_up(step.alias)}
     return draft, block
+
+
+OPTICS = "optics"
+"""Entry of a table of references: those that the WCS of a product was made with."""
+
+
+def optics_in(table: Mapping[str, references.Table]) -> dict[str, str] | None:
+    """References of the optics by type, None if they are not known."""
+    found = table.get(OPTICS, {}).get("assign_wcs")
+    return {reftype: path for reftype, (path, _) in found.items()} if found else None
+
+
+def optics_table(model: Any, look_up: Callable[[Any, Step], Any]) -> references.Table:
+    """The references that the WCS of a product was made with, as far as they are there; empty if one is not."""
+    from jwst_dask.core.errors import ReferenceError_
+    from jwst_dask.steps import step_class
+    from jwst_dask.steps.stage2.assign_wcs import OPTICS as TYPES
+
+    cls, paths = step_class("assign_wcs"), {}
+    for reftype in TYPES:
+        name = getattr(getattr(model.meta.ref_file, reftype, None), "name", None)
+        if not name or name == "N/A":
+            return {}
+        try:
+            paths[reftype] = (look_up(model, cls.make(overrides={reftype: name}))(reftype), name)
+        except ReferenceError_ as error:
+            log.info("the WCS is read as it is in the product: %s", error)
+            return {}
+    return {"assign_wcs": paths}
 
 
 def background(draft: Draft, block: Any, steps: Mapping[str, Step]) -> Any:
@@ -290,7 +319,9 @@ def companions(step: Step) -> dict[str, Step]:
 
 def reference_table(content: MultiFile, steps: Mapping[str, Step], look_up: Callable[[Any, Step], Any]) -> dict[str, references.Table]:
     """Resolved references of steps for the slits of a product."""
-    return resolved(content.model(), steps, look_up, any(entry.tree.get("quadrant") == FIXED_QUADRANT for entry in content.entries))
+    model = content.model()
+    table = resolved(model, steps, look_up, any(entry.tree.get("quadrant") == FIXED_QUADRANT for entry in content.entries))
+    return {**table, OPTICS: optics_table(model, look_up)}
 
 
 def resolved(model: Any, steps: Mapping[str, Step], look_up: Callable[[Any, Step], Any], fixed: bool) -> dict[str, references.Table]:

@@ -34,12 +34,12 @@ class OfProduct:
     path: str
     place: int
 
-    def open(self) -> tuple[Draft, Block]:
+    def open(self, table: Table | None = None) -> tuple[Draft, Block]:
         """Its draft and block."""
         from jwst_dask.core.slits.opened import open_slit
         from jwst_dask.io.multi_read import open_multi
 
-        return open_slit(open_multi(self.path).entries[self.place])
+        return open_slit(open_multi(self.path).entries[self.place], optics=standalone.optics_in(table or {}))
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class OfFrame:
     spec: SlitSpec
     cut: Any
 
-    def open(self) -> tuple[Draft, Block]:
+    def open(self, table: Table | None = None) -> tuple[Draft, Block]:
         """Its draft, and a block of zeros."""
         from jwst_dask.steps.stage2.extract_2d import slit_draft
 
@@ -91,7 +91,7 @@ class Work:
 
     def outcome(self, before: Mapping[str, Any]) -> Outcome:
         """The slit after the chain; ``before`` has the arrays that the last step gets, and the master background."""
-        draft, block = self.slit.open()
+        draft, block = self.slit.open(self.table)
         kind = "fixed" if draft.slit is not None and draft.slit.fixed and "fixed" in self.table else "msa"
         steps = {step.alias: step for step in self.chain} | {alias: step for s in self.chain for alias, step in standalone.companions(s).items()}
 
@@ -137,7 +137,7 @@ class Master:
 
         spectra = []
         for work in self.slits:
-            draft, block = work.slit.open()
+            draft, block = work.slit.open(work.table)
             draft.shared["references"] = lambda step, work=work: references.of_step(work.table["msa"], step.alias)
             steps = standalone.companions(self.step)
             spectra.append(standalone.background(draft, block, steps))
