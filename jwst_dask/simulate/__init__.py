@@ -74,7 +74,6 @@ def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints
     if mode in SLIT_MODES:
         from jwst_dask.simulate import slits
 
-        _check_detectors(detectors)
         Path(folder).mkdir(parents=True, exist_ok=True)
         return slits.make(mode, Path(folder), nsources=nsources, nextended=nextended, nbackground=nbackground, nods=nods, detectors=tuple(detectors),
                           grating=grating, shape=shape, seed=seed, noise=noise)  # fmt: skip
@@ -122,10 +121,6 @@ def _check(mode: str, nsegments: int, nints: int, depth: float, grating: str, de
         raise ParameterError(f"nsegments={nsegments}, nints={nints}, depth={depth}: need at least one integration and a depth of 0 to 0.25")
     if mode == "bots_grating" and (grating not in GRATINGS or grating == "PRISM"):
         raise ParameterError(f"grating={grating!r} is not one of {', '.join(name for name in GRATINGS if name != 'PRISM')}")
-    _check_detectors(detectors)
-
-
-def _check_detectors(detectors: tuple[str, ...]) -> None:
     if not detectors or set(detectors) - {"NRS1", "NRS2"}:
         raise ParameterError(f"detectors={detectors!r}: choose from NRS1, NRS2")
 

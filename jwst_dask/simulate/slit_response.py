@@ -121,7 +121,7 @@ def _fore(opening: Opening) -> np.ndarray:
     if opening.quadrant == 5:
         return np.full(len(nirspec_refs.TABLE), fixed_flat(opening.name))
     values = shutter_flat(opening.quadrant, opening.row, opening.column, np.arange(len(FORE_PLANES)))
-    return np.interp(nirspec_refs.TABLE, FORE_PLANES, values)
+    return np.asarray(np.interp(nirspec_refs.TABLE, FORE_PLANES, values))
 
 
 @lru_cache(maxsize=8)

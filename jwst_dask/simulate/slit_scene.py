@@ -98,8 +98,9 @@ def place(count: int, numbers: Sequence[int], grating: str, detectors: Sequence[
         last = int(free[0])
         good &= ~_overlap(box, box[last])
         alone = len(found) == count - 1
-        slit = tuple(float(part[last]) if np.ndim(part) else float(part) for part in slits)
-        found.append(Opening(str(len(found) + 1), slit, (0,) if alone else tuple(numbers), int(quadrant[last]), int(row[last]), int(column[last])))  # type: ignore[arg-type]
+        slit = (float(slits[0][last]), float(slits[1][last]), *slits[2:])
+        shutter = int(quadrant[last]), int(row[last]), int(column[last])
+        found.append(Opening(str(len(found) + 1), slit, (0,) if alone else tuple(numbers), *shutter))
     if len(found) < count:
         raise ParameterError(f"{count} slitlets do not fit side by side on {', '.join(detectors)} with {grating}; {len(found)} do: ask for fewer sources")
     return found

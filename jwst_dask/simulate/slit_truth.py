@@ -85,7 +85,7 @@ class SlitTruth:
     def of(self, source_id: int, wavelength: np.ndarray) -> np.ndarray:
         """Injected spectrum of a source (Jy, or MJy/sr) at wavelengths (um); NaN outside the range of the exposures."""
         index = int(np.flatnonzero(self.source_id == int(source_id))[0])
-        return np.interp(wavelength, self.wavelength, self.flux[index], left=np.nan, right=np.nan)
+        return np.asarray(np.interp(wavelength, self.wavelength, self.flux[index], left=np.nan, right=np.nan))
 
     def ratio(self, source_id: int, wavelength: np.ndarray, flux: np.ndarray) -> float:
         """Extracted over injected flux of a point source: sums over the wavelengths that have both (NaN without any)."""

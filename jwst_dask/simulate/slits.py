@@ -60,6 +60,8 @@ def make(mode: str, folder: Path, *, nsources: int, nextended: int, nbackground:
          shape: tuple[int, int] | None, seed: int, noise: float) -> SlitTruth:  # fmt: skip
     """See `jwst_dask.simulate.make`."""
     grating = grating or MODES[mode]
+    if not detectors or set(detectors) - set(GAIN):
+        raise ParameterError(f"detectors={detectors!r}: choose from {', '.join(GAIN)}")
     if nods not in NODS:
         raise ParameterError(f"nods={nods}: choose from {', '.join(map(str, NODS))}")
     if grating not in optics.GRATINGS or (mode != "fs" and grating != MODES[mode]):
@@ -138,8 +140,8 @@ def _observe(mode: str, folder: Path, found: Scene, detectors: tuple[str, ...], 
     length = GROUP_TIME * (GROUPS + 1) + SLEW
     for detector in detectors:
         answer = Response(found.grating, detector, found.rows)
-        sources = [*found.slits, *((opening, None) for opening in found.failed)]
-        spots = [(opening, source, slit_scene.footprint(detector, found.grating, opening)) for opening, source in sources]
+        lit = [*found.slits, *((opening, None) for opening in found.failed)]
+        spots = [(opening, source, slit_scene.footprint(detector, found.grating, opening)) for opening, source in lit]
         for n, (height, sky) in enumerate(zip(found.heights, pointings), 1):
             mjd = START + (n - 1) * length / 86400
             frame = np.zeros((optics.NPIX, optics.NPIX))

@@ -159,7 +159,8 @@ def test_bars_and_edges_take_what_they_should() -> None:
     opening = Opening("1", shutters.shutter(1, 10, 10), (-1, 0, 1))
     height = np.linspace(-2.5, 2.5, 5001)
     step, narrow = height[1] - height[0], np.full(1, 0.005)
-    through = [slit_response.along(height, step, at, opening, narrow).sum() for at in (0.0, shutters.STEP, 0.5 * shutters.STEP, 0.5, 2 * shutters.STEP)]
+    places = (0.0, shutters.STEP, 0.5 * shutters.STEP, 0.5, 2 * shutters.STEP)
+    through = [slit_response.along(height, step, at, opening, narrow).sum() for at in places]
     np.testing.assert_allclose(through, [1, 1, 0, 0.5, 0], atol=1e-3)
     seen = (slit_response.shadow(height, opening, np.array(2.0)) - slit_response.SCATTERED) / (1 - slit_response.SCATTERED)
     assert seen.sum() * step == pytest.approx(3, rel=1e-3)
