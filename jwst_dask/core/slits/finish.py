@@ -105,7 +105,7 @@ def _model(plan: SlitExposurePlan, class_name: str, indices: list[dict[str, Any]
     for alias, status in {CUT: "COMPLETE", **statuses}.items():
         if by_alias[alias].step.cal_step:
             model.meta.cal_step.instance[by_alias[alias].step.cal_step] = status
-    known = {reftype for alias in before[: -1 if beside else None] if alias != MASTER or suffix == CALIBRATED for reftype in by_alias[alias].step.references}
+    known = {reftype for alias in before[: -1 if beside else None] if alias != MASTER for reftype in by_alias[alias].step.references}
     for reftype, name in {**by_alias[CUT].recorded, **{t: name for t, name in recorded.items() if t in known}}.items():
         if hasattr(model.meta.ref_file, reftype):
             getattr(model.meta.ref_file, reftype).name = name
@@ -119,12 +119,16 @@ def _model(plan: SlitExposurePlan, class_name: str, indices: list[dict[str, Any]
 
 def _before(plan: SlitExposurePlan, suffix: str) -> list[str]:
     """Steps that a product has been through: it is one of the order, the result of a step, or a side product of one."""
+    from jwst_dask.steps.stage2.master_background_mos.calibrate import CALIBRATION
+
+    if suffix == CALIBRATED:
+        return [CUT, "srctype", *CALIBRATION]
     steps = {stage.step.alias: stage.step for stage in plan.stages}
     out: list[str] = []
     for item in (CUT, *plan.order):
         if isinstance(item, str):
             out.append(item)
-            if suffix != CALIBRATED and suffix.removesuffix(FIXED) in (results(steps[item]) + side_products(steps[item])):
+            if suffix.removesuffix(FIXED) in (results(steps[item]) + side_products(steps[item])):
                 return out
         elif item.suffix == suffix:
             return out
