@@ -34,8 +34,8 @@ ALLOWED = {
 """Keywords that may differ, and why (beyond the structural keywords that compare.py leaves out)."""
 
 
-NO_GRID = ("assign_wcs",)
-"""Products whose WCS compare.py cannot evaluate: its bounding box depends on the slit."""
+NO_GRID = ("assign_wcs", "masterbg1d")
+"""Products whose WCS compare.py cannot evaluate: its bounding box depends on the slit, or there is no image."""
 
 EXTRA = ": not made by the reference implementation"
 
