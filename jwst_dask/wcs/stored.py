@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jwst_dask.io.asdf_text import Fragment
 
 
@@ -19,16 +21,20 @@ class StoredSlit:
     ----------
     piece : Fragment
         Of the ASDF extension.
+    fast : callable, optional
+        Gives the same WCS without gwcs, None if it cannot.
     """
 
-    def __init__(self, piece: Fragment) -> None:
-        self._piece = piece
+    def __init__(self, piece: Fragment, fast: Callable[[], Any] | None = None) -> None:
+        self._piece, self._fast = piece, fast
 
     @cached_property
     def _made(self) -> Any:
         from jwst_dask.wcs.rectified_gwcs import rectified
         from jwst_dask.wcs.slitwcs import GwcsSlit
 
+        if self._fast is not None and (fast := self._fast()) is not None:
+            return fast
         wcs = self.gwcs()
         return GwcsSlit(wcs) if "gwa" in wcs.available_frames else rectified(wcs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -265,3 +266,47 @@ def test_a_pipeline_call_opens_its_products(slit_folders: dict[str, Path], here:
     assert list(result["cal"].children) == ["S200A1"] and result["x1d"].flux.dims == ("wavelength",)
     with pytest.raises(KeyError, match="products are named nothing"):
         result["nothing"]
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("mos", "extract_2d"), ("mos", "cal"), ("fs", "cal")])
+def test_the_wcs_of_a_product_without_gwcs(made: dict[str, Path], here: Any, no_wcs: None, mode: str, suffix: str) -> None:
+    """It is evaluated by compiled code where that gives the product's own wavelengths, footprint and pointing."""
+    from jwst_dask.core.slits import standalone
+    from jwst_dask.core.slits.opened import open_slit
+    from jwst_dask.io.multi_read import open_multi
+    from jwst_dask.refs.crds import References
+
+    here(mode)
+    content = open_multi(product(made[mode], suffix))
+    optics = standalone.optics_in({"optics": standalone.optics_table(content.model(), lambda model, step: References({}, step.overrides))})
+    for entry in content.entries:
+        draft, _ = open_slit(entry, optics=optics)
+        assert draft.wcs is not None
+        waves = draft.wcs.to_slit(*np.meshgrid(*(np.arange(n, dtype=float) for n in draft.shape[::-1])))[2]
+        np.testing.assert_allclose(waves, draft.model.instance["wavelength"], rtol=3e-7)
+
+
+@pytest.mark.parametrize("change", ["wavelength", "region", "pointing", "corner"])
+def test_a_wcs_that_is_not_that_of_the_references_is_read(made: dict[str, Path], here: Any, change: str) -> None:
+    from jwst_dask.core.slits import standalone
+    from jwst_dask.core.slits.opened import open_slit
+    from jwst_dask.io.asdf_text import Fragment
+    from jwst_dask.io.multi_read import open_multi
+    from jwst_dask.refs.crds import References
+    from jwst_dask.wcs.nirspec.again import slit_again
+
+    here("mos")
+    entry = open_multi(product(made["mos"], "cal")).entries[0]
+    optics = standalone.optics_in({"optics": standalone.optics_table(entry.owner.model(), lambda model, step: References({}, step.overrides))})
+    draft, _ = open_slit(entry)
+    item, piece = draft.model.instance, entry.wcs
+    assert optics and piece is not None and draft.slit is not None and slit_again(draft.model, draft.slit.slit, optics, piece) is not None
+    if change == "wavelength":
+        item["wavelength"] = item["wavelength"] * np.float32(1 + 1e-5)
+    elif change == "region":
+        item["meta"]["wcsinfo"]["s_region"] = item["meta"]["wcsinfo"]["s_region"].replace("62.", "61.", 1)
+    elif change == "pointing":
+        piece = Fragment(re.sub(r"(rotate_sequence_3d-\S+\n\s+angles: \[)", r"\g<1>1", piece.text), piece.extensions, piece.blocks)
+    else:
+        item["xstart"] += 1
+    assert slit_again(draft.model, draft.slit.slit, optics, piece) is None
