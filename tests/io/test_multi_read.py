@@ -240,7 +240,7 @@ def test_six_hundred_slits_open_in_no_time(product: Path, tmp_path: Path, monkey
     entry, parts = content.entries[0], []
     arrays = {name: entry.array(name) for name in entry.links}
     plane = np.zeros((6, 9), np.float32)
-    arrays |= {name: plane for name in ("var_poisson", "var_rnoise", "var_flat", "err", "barshadow", "pathloss_point", "pathloss_uniform")}
+    arrays |= dict.fromkeys(("var_poisson", "var_rnoise", "var_flat", "err", "barshadow", "pathloss_point", "pathloss_uniform"), plane)
     for number in range(600):
         tree = {**entry.tree, "name": str(number), "source_id": number}
         parts.append(multi.make_part("MultiSlitModel", multi.item_from("MultiSlitModel", tree, arrays), entry.wcs))
