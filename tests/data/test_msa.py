@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
-import slit_cases as cases
+import cutout_cases as cases
 
 from jwst_dask.core.errors import InputError
 from jwst_dask.data.msa import MSAMetafile, shutter_state

@@ -1,4 +1,4 @@
-"""Values of the reference implementation for tests/steps/test_slits.py. Run in an environment with jwst 3.0.0:
+"""Values of the reference implementation for tests/steps/test_slit_cutouts.py. Run in an environment with jwst 3.0.0:
 
 python tests/parity/make_slits.py tests/parity
 """
@@ -18,7 +18,7 @@ from jwst.msaflagopen.msaflag_open import create_slitlets, flag
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
 import geometry_cases
-import slit_cases as cases
+import cutout_cases as cases
 
 ALL = ("distortion", "filteroffset", "specwcs", "regions", "wavelengthrange", "camera", "chromcorr", "collimator", "disperser",
        "fore", "fpa", "msa", "ote", "ifupost", "ifufore", "ifuslicer")  # fmt: skip

@@ -244,11 +244,11 @@ def test_side_products_of_the_exposure(tmp_path: Path) -> None:
 def test_failed_open_shutters_are_background(tmp_path: Path) -> None:
     import json
 
-    import slit_cases
+    import cutout_cases
 
     from jwst_dask.data.msa import MSAMetafile
 
-    msa = MSAMetafile.read(slit_cases.metafile(tmp_path / "m_msa.fits"))
+    msa = MSAMetafile.read(cutout_cases.metafile(tmp_path / "m_msa.fits"))
     first = msa.shutters[0]
     taken = [int(first[f"shutter_{name}"]) for name in ("quadrant", "row", "column")]
     shutters = [(*taken, "open"), (4, 300, 86, "open"), (4, 301, 86, "closed"), (2, 7, 9, "open")]

@@ -10,7 +10,7 @@ from typing import Any
 import geometry_cases
 import numpy as np
 import pytest
-import slit_cases as cases
+import cutout_cases as cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
