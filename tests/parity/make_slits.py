@@ -17,8 +17,8 @@ from jwst.extract_2d.extract_2d import extract2d
 from jwst.msaflagopen.msaflag_open import create_slitlets, flag
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
-import geometry_cases
 import cutout_cases as cases
+import geometry_cases
 
 ALL = ("distortion", "filteroffset", "specwcs", "regions", "wavelengthrange", "camera", "chromcorr", "collimator", "disperser",
        "fore", "fpa", "msa", "ote", "ifupost", "ifufore", "ifuslicer")  # fmt: skip

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cutout_cases as cases
 import geometry_cases
 import numpy as np
 import pytest
-import cutout_cases as cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
