@@ -154,7 +154,7 @@ BACKGROUNDS = [
               "extract_1d": {"smoothing_length": 3, "apply_apcorr": False}}),
     SlitCase("master-skipped-steps", MOS, MASTER,
              {"master_background_mos": {"save_background": True}, "barshadow": {"skip": True}, "pathloss": {"skip": True}, "flat_field": {"skip": True},
-              "wavecorr": {"skip": True}, "srctype": {"source_type": "POINT"}, **SHORT}),
+              "wavecorr": {"skip": True}, **SHORT}),
     SlitCase("master-chosen", MOS, MASTER, {"master_background_mos": {"save_background": True}, "extract_2d": {"slit_names": ["1", "4"]}, **SHORT}),
     SlitCase("master-none", MOS, MASTER, {"master_background_mos": {"save_background": True}, **SHORT}, edits.no_background_slit),
     SlitCase("master-only", MOS, MASTER, {"master_background_mos": {"save_background": True}}, edits.backgrounds_only),

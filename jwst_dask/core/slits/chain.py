@@ -21,7 +21,9 @@ from jwst_dask.io.multi import Part, item_from, make_part
 
 log = logging.getLogger(__name__)
 
-AS_FIXED = ("master_background_mos", "wavecorr", "flat_field", "pathloss", "barshadow", "photom")
+WITH_FIXED = ("wavecorr", "flat_field", "pathloss", "photom")
+"""Steps whose results fixed slits of a MOS exposure have files of their own for."""
+AS_FIXED = ("master_background_mos", *WITH_FIXED, "barshadow", "extract_1d")
 """Steps in which a fixed slit of a MOS exposure counts as an exposure of type NRS_FIXEDSLIT."""
 NOT_FOR_FIXED = ("master_background_mos", "barshadow")
 """Steps that such a slit does not go through."""
@@ -108,7 +110,7 @@ def run_slit(draft: Draft, block: Block, order: tuple[str | Product, ...], steps
         draft.model.meta.exposure.instance["type"] = "NRS_FIXEDSLIT" if mixed and item in AS_FIXED else exp_type
         block = _step(draft, block, steps[item], references(item), out)
         draft.model.meta.exposure.instance["type"] = exp_type
-        more = FIXED if mixed and item in AS_FIXED else ""
+        more = FIXED if mixed and item in WITH_FIXED else ""
         for suffix in results(steps[item]) if serialise else ():  # also of a slit that skips it: others of the exposure may not
             _note(out, Product(suffix + more, suffix + more), draft, block, before)
         for name in [*draft.extras] if serialise else ():

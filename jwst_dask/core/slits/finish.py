@@ -15,7 +15,7 @@ from jwst_dask.io.layout import allocate, plan_layout
 
 if TYPE_CHECKING:
     from jwst_dask.core.plan import PlannedProduct
-    from jwst_dask.core.slits.plan import SlitExposurePlan
+    from jwst_dask.core.slits.plan import SlitExposurePlan, SlitPlan
 
 
 OF_SLITS = ("exposure.", "group_id", "resample.fillval", "resample.kernel", "resample.pointings", "resample.weight_type")
@@ -37,7 +37,8 @@ def assemble(plan: SlitExposurePlan, planned: PlannedProduct) -> bool:
     if planned.temporary is None:
         return False
     suffix = planned.product.extra or planned.product.suffix
-    done = [plan.part(slit) for slit in plan.slits if slit.name not in plan.failed_slits and plan.part(slit).exists()]
+    slits = _ordered(plan, suffix)
+    done = [plan.part(slit) for slit in slits]
     indices = [store.part_index(path) for path in done]
     if suffix in MASTER_PRODUCTS:
         return _master(plan, suffix, planned)
@@ -46,12 +47,22 @@ def assemble(plan: SlitExposurePlan, planned: PlannedProduct) -> bool:
     classes = {index["products"][suffix]["class"] for index in indices if suffix in index["products"]}
     if not classes or not _came(plan, suffix, indices):
         return False
-    model = _model(plan, classes.pop(), indices, suffix)
+    fixed = [slit.spec.fixed for slit in slits]
+    leading = suffix.endswith(FIXED) or all(fixed)  # a product tells of the slits of the MSA, where it has some
+    model = _model(plan, classes.pop(), [index for index, one in zip(indices, fixed, strict=True) if one == leading], suffix)
+    if suffix.endswith(FIXED):
+        model.meta.exposure.type = "NRS_FIXEDSLIT"
     model.meta.filename = planned.final.name
     stamp(model, plan.stages)
     parts = (part for path in done if (part := store.load_part(path, suffix)) is not None)
     multi.assemble(planned.temporary, model, parts)
     return True
+
+
+def _ordered(plan: SlitExposurePlan, suffix: str) -> list[SlitPlan]:
+    """Slits that were done; after srctype fixed slits follow those of the MSA."""
+    slits = [slit for slit in plan.slits if slit.name not in plan.failed_slits and plan.part(slit).exists()]
+    return slits if _before(plan, suffix)[-1] in (CUT, "srctype") else sorted(slits, key=lambda slit: slit.spec.fixed)
 
 
 def _came(plan: SlitExposurePlan, suffix: str, indices: list[dict[str, Any]]) -> bool:

@@ -22,7 +22,7 @@ from jwst_dask.core.pipeline import Product
 from jwst_dask.core.plan import ExposurePlan, PlannedProduct
 from jwst_dask.core.prepare import Stage, StateStore, flat_meta
 from jwst_dask.core.slits import references, store
-from jwst_dask.core.slits.chain import AS_FIXED, NOT_FOR_FIXED
+from jwst_dask.core.slits.chain import AS_FIXED, NOT_FOR_FIXED, WITH_FIXED
 from jwst_dask.core.slits.names import CUT, FIXED, MASTER, MASTER_PRODUCTS, results, side_products
 from jwst_dask.core.slits.tasks import MasterTask, SlitTask
 from jwst_dask.core.step import Step
@@ -350,7 +350,7 @@ def suffixes(plan: SlitExposurePlan) -> Iterator[Product]:
                 yield item
         elif item in expected and expected[item].status == "COMPLETE":
             step = expected[item].step
-            for more in ("", FIXED) if mixed and item in AS_FIXED else ("",):
+            for more in ("", FIXED) if mixed and item in WITH_FIXED else ("",):
                 for suffix in results(step):
                     yield Product(suffix + more, suffix + more, folder=step.output_dir or "", base=step.output_file or "")
                 for name in side_products(step):
