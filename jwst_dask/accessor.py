@@ -89,11 +89,17 @@ class JwstAccessor:
 
     @cached_property
     def wcs(self) -> Any:
-        """The gwcs object of the (first) source file, or None if it has none. Shared: copy it before changing it."""
+        """The gwcs object of the (first) source file, or of this slit of it; None if it has none. Shared: copy it before changing it."""
+        from jwst_dask.io.asdf_text import load
         from jwst_dask.io.fits import scan
+        from jwst_dask.io.multi_read import is_multi, open_multi
         from jwst_dask.io.skeleton import wcs_of
 
-        return wcs_of(scan(self.sources[0]))
+        file, slit = scan(self.sources[0]), self._dataset.attrs.get("SLTNAME")
+        if slit is not None and is_multi(file):
+            piece = open_multi(file).find(str(slit)).wcs
+            return None if piece is None else load(piece)
+        return wcs_of(file)
 
     @cached_property
     def header(self) -> Header:

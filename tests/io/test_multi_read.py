@@ -89,6 +89,15 @@ def test_slits_are_those_that_stdatamodels_opens(product: Path) -> None:
             assert ours.available_frames == theirs.available_frames and repr(ours.bounding_box) == repr(theirs.bounding_box)
 
 
+def test_the_wcs_of_a_slit_of_a_tree(product: Path) -> None:
+    from stdatamodels.jwst import datamodels
+
+    opened = xr.open_datatree(product, engine=JwstBackendEntrypoint)
+    with datamodels.open(product) as model:
+        for slit in model.slits:
+            np.testing.assert_array_equal(opened[slit.name].to_dataset().jwst.wcs(2.0, 3.0), slit.meta.wcs(2.0, 3.0))
+
+
 def test_the_file_has_shared_nodes_and_a_slit_has_none(product: Path) -> None:
     content = open_multi(str(product))
     assert any("*id" in part for part in content.parts[1:])
