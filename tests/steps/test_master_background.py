@@ -236,6 +236,9 @@ def test_side_products_of_the_exposure(tmp_path: Path) -> None:
     for suffix, model in models.items():
         model.save(tmp_path / f"{suffix}.fits")
         assert model.meta.cal_step.photom == "COMPLETE" and model.meta.ref_file.photom.name == "crds://p.fits"
+    for number, spectrum in enumerate(stored):
+        written = fits.getdata(tmp_path / "bkgx1d.fits", ("EXTRACT1D", number + 1))
+        np.testing.assert_array_equal(written["SURF_BRIGHT"], spectrum["table"]["SURF_BRIGHT"])
     combined = fits.getdata(tmp_path / "masterbg1d.fits", "COMBINE1D")
     np.testing.assert_allclose(combined["SURF_BRIGHT"], GOLDEN["default/SURF_BRIGHT"], rtol=1e-12)
     assert models["masterbg1d"].spec[0].source_type == "EXTENDED"

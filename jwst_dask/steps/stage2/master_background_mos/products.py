@@ -63,8 +63,9 @@ def spectra_model(model: Any, spectra: Sequence[Spectrum]) -> Any:
         attributes = {name: value for name, value in spectrum.items() if name not in ("table", "exposure_time", "records")}
         wcs = SpectralWcs(attributes.get("slit_ra"), attributes.get("slit_dec"), wavelength)
         one = template(model, wavelength, attributes, wcs, cube=False, photom=photom, tso=False, times=False)
+        rows = one.spec[0].instance["spec_table"] = one.spec[0].instance["spec_table"].copy()  # that of the template is shared
         for name in spectrum["table"].dtype.names:
-            one.spec[0].spec_table[name] = spectrum["table"][name]
+            rows[name] = spectrum["table"][name]
         if product is None:
             product = one
         else:
