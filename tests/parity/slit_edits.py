@@ -201,3 +201,47 @@ def one_background(folder: Path) -> None:
 def no_members(folder: Path) -> None:
     """The science exposure alone."""
     _members(folder, f"{SECOND}_spec2_asn.json", lambda members: members[:1])
+
+
+def full_background(folder: Path) -> None:
+    """The background of a fixed-slit exposure was read out in full frame."""
+    path = next(iter(folder.glob("*00002_nrs1_rate.fits")))
+    with fits.open(path, mode="update") as file:
+        header = file[0].header
+        x, y = header["SUBSTRT1"] - 1, header["SUBSTRT2"] - 1
+        for hdu in file[1:]:
+            if isinstance(hdu, fits.ImageHDU):
+                frame = np.zeros((2048, 2048), hdu.data.dtype)
+                frame[y : y + hdu.data.shape[0], x : x + hdu.data.shape[1]] = hdu.data
+                hdu.data = frame
+        header.update({"SUBARRAY": "FULL", "SUBSTRT1": 1, "SUBSTRT2": 1, "SUBSIZE1": 2048, "SUBSIZE2": 2048})
+
+
+def allslits(folder: Path) -> None:
+    """A lamp exposure of which only the rows of the fixed slits were read out."""
+    path = next(iter(folder.glob("*_rate.fits")))
+    with fits.open(path, mode="update") as file:
+        for hdu in file[1:]:
+            if isinstance(hdu, fits.ImageHDU):
+                hdu.data = hdu.data[896:1152].copy()
+        file[0].header.update({"SUBARRAY": "ALLSLITS", "SUBSTRT1": 1, "SUBSTRT2": 897, "SUBSIZE1": 2048, "SUBSIZE2": 256})
+
+
+def same_source(folder: Path) -> None:
+    """One source in two slitlets."""
+    path = next(iter(folder.glob("*_msa.fits")))
+    msa = MSAMetafile.read(path)
+    shutters = msa.shutters.copy()
+    number = int(shutters["source_id"][shutters["slitlet_id"] == 2].max())
+    shutters["source_id"][shutters["slitlet_id"] == 3] = number
+    _tables(path, shutters, msa.sources)
+
+
+def nonzero_column(folder: Path) -> None:
+    """A fixed slit in the MOS exposure whose row has a shutter column."""
+    fixed_slits(folder)
+    path = next(iter(folder.glob("*_msa.fits")))
+    msa = MSAMetafile.read(path)
+    shutters = msa.shutters.copy()
+    shutters["shutter_column"][shutters["fixed_slit"] == "S200A1"] = 3
+    _tables(path, shutters, msa.sources)

@@ -20,8 +20,8 @@ from peer import Parameters, Series
 
 SIDES = ("profile", "scene_model", "residual")
 """Images of single slits: in files of their own there, in one file for all slits here."""
-MASTER = re.compile("_(bkgx1d|masterbg1d|masterbg2d|master_background_mos).fits")
-"""Results of master_background_mos, which there bear the name of the file last read or written, here that of the association's product."""
+NAMED = re.compile("_(bkgx1d|masterbg1d|masterbg2d|master_background_mos|mask|flicker_bkg|flicker_noise).fits")
+"""Results and side products that there bear the name of the file last read or written, here that of the association's product."""
 QUALITY = f"_quality.ecsv{peer.EXTRA}"
 """The table of slits is a product of ours only."""
 
@@ -140,7 +140,7 @@ class SlitCase:
         os.environ.update(peer.environment(self.series.mode))
         went, theirs = (self.twin or self).ours(out), peer.failure(wanted)
         lines: list[str] = []
-        for path in [p for p in out.glob("*_mbkg_*.fits") if MASTER.search(p.name) and not (wanted / p.name).exists()]:
+        for path in [p for p in out.glob("*_mbkg_*.fits") if NAMED.search(p.name) and not (wanted / p.name).exists()]:
             path.rename(out / path.name.replace("_mbkg_", "_"))
         if bool(went) != bool(theirs) and not (self.goes_on and not went) and not (self.stops and went):
             lines.append(f"ours: {went or 'no error'}; reference: {theirs or 'no error'}")
