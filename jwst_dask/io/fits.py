@@ -1,7 +1,6 @@
 """FITS files by byte range: scan the headers once, then read any run of integrations without opening the rest.
 
-Follows the FITS standard 4.0 (https://fits.gsfc.nasa.gov/fits_standard.html): sections 3 (file organisation), 4 (headers),
-5.2 (integers, BZERO), 10.1 (tile compression).
+Follows the FITS standard 4.0 (https://fits.gsfc.nasa.gov/fits_standard.html): sections 3 (files), 4 (headers), 5.2 (BZERO), 10.1 (compression).
 """
 
 from __future__ import annotations
