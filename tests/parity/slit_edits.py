@@ -140,8 +140,9 @@ def galaxies(folder: Path) -> None:
 def _stellarity(folder: Path, value: float) -> None:
     path = next(iter(folder.glob("*_msa.fits")))
     msa = MSAMetafile.read(path)
-    msa.sources["stellarity"] = value
-    _tables(path, msa.shutters, msa.sources)
+    sources = msa.sources.copy()
+    sources["stellarity"] = value
+    _tables(path, msa.shutters, sources)
 
 
 def split_long_slit(folder: Path) -> None:

@@ -145,7 +145,7 @@ class SlitCase:
         if bool(went) != bool(theirs) and not (self.goes_on and not went) and not (self.stops and went):
             lines.append(f"ours: {went or 'no error'}; reference: {theirs or 'no error'}")
         lines += [line for line in peer.compared([(out, wanted)], allowed=self.keywords) if not line.endswith(QUALITY) and not _SIDE.search(line)
-                  and not (self.goes_on and line.endswith(peer.EXTRA))] + list(_sides(out, wanted))  # fmt: skip
+                  and not (self.goes_on and line.endswith(peer.EXTRA))] + [*_sides(out, wanted), *_claims(out, wanted)]  # fmt: skip
         return [line for line in lines if not any(part in line for part in self.differs)]
 
 
@@ -169,6 +169,15 @@ def _sides(out: Path, wanted: Path) -> Iterator[str]:
                 yield f"{path.name}: differ by up to {np.nanmax(np.abs(mine - reference)):.3g} of {np.nanmax(np.abs(reference)):.3g}"
         if count != sum(map(len, ours.values())):
             yield f"{kind}: {sum(map(len, ours.values()))} slits, the reference implementation has {count}"
+
+
+def _claims(out: Path, wanted: Path) -> Iterator[str]:
+    """Steps that a product of ours claims to have been through and the reference implementation's does not."""
+    for path in out.glob("*.fits"):
+        if (wanted / path.name).exists():
+            header, known = fits.getheader(path), fits.getheader(wanted / path.name)
+            if claimed := [k for k in header if k.startswith("S_") and k not in known and header[k] != "SKIPPED"]:
+                yield f"{path.name}: {', '.join(f'{k} is {header[k]}' for k in claimed)}, not in the reference implementation's"
 
 
 def _slits(path: Path) -> dict[str, Any]:
