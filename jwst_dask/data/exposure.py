@@ -98,12 +98,22 @@ class Block:
         Extra integrations present before and after (a step with a halo trims them: the arrays it returns have none).
     tables : dict of ndarray
         Results with one row per integration: ``"EXTRACT1D"`` is the structured array of spectra.
+    y0, row_halo : int, (int, int)
+        Of a band of rows of a ramp: the frame's row that the arrays begin with, and rows above and below the band that are there besides.
+    group0 : int
+        Index of the first group of a ramp that the arrays have.
+
+    Blocks of ramps have ``sci`` float32 and ``groupdq`` uint8[integration, group, y, x], ``pixeldq`` uint32[y, x], and maybe ``zeroframe``
+    float32[integration, y, x].
     """
 
     arrays: dict[str, np.ndarray]
     start: int
     halo: tuple[int, int] = (0, 0)
     tables: dict[str, np.ndarray] = field(default_factory=dict)
+    y0: int = 0
+    row_halo: tuple[int, int] = (0, 0)
+    group0: int = 0
 
     @property
     def nints(self) -> int:
