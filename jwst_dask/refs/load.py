@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jwst_dask.core.errors import ReferenceError_
+from jwst_dask.refs.windows import Window, read_window
 
 DEFAULT_BYTES = 256 * 2**20
 
@@ -61,14 +62,20 @@ class ByteLRU:
     def __len__(self) -> int:
         return len(self._values)
 
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The value of ``make()`` for `key`, from memory if it is still there. Values are shared: do not change them."""
+    def get(self, key: Hashable, make: Callable[[], Any], keep: bool = True) -> Any:
+        """The value of ``make()`` for `key`, from memory if it is still there. Values are shared: do not change them.
+
+        What is not to be kept is made for each who asks.
+        """
         with self._guard:
             if key in self._values:
                 self._values.move_to_end(key)
                 self.hits += 1
                 return self._values[key][0]
-            lock = self._making.setdefault(key, threading.Lock())
+            if keep:
+                lock = self._making.setdefault(key, threading.Lock())
+        if not keep:
+            return make()
         with lock:
             with self._guard:
                 if key in self._values:
@@ -133,10 +140,7 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
         raise ReferenceError_(f"{path} is not a readable state file: {error}") from error
 
 
-Window = tuple[slice, ...]
-
-
-def planes(path: str, extname: str, window: Window | None = None, extver: int = 1) -> np.ndarray:
+def planes(path: str, extname: str, window: Window | None = None, extver: int = 1, keep: bool = True) -> np.ndarray:
     """An image of a FITS reference file, or a window of it.
 
     Parameters
@@ -148,6 +152,8 @@ def planes(path: str, extname: str, window: Window | None = None, extver: int = 
         One slice for each trailing axis, for example ``(slice(956, 988), slice(1024, 1536))`` for (y, x); leading axes
         are read whole.
     extver : int
+    keep : bool
+        Keep it in memory for those who ask again.
 
     Returns
     -------
@@ -161,10 +167,12 @@ def planes(path: str, extname: str, window: Window | None = None, extver: int = 
     """
     cut = tuple((part.start, part.stop, part.step) for part in window) if window else None
     key = ("fits", *token(path), extname.upper(), extver, cut)
-    return CACHE.get(key, lambda: _read_planes(path, extname, window, extver))  # type: ignore[no-any-return]
+    return CACHE.get(key, lambda: _read_planes(path, extname, window, extver), keep)  # type: ignore[no-any-return]
 
 
 def _read_planes(path: str, extname: str, window: Window | None, extver: int) -> np.ndarray:
+    if (found := read_window(path, token(path), extname, window, extver)) is not None:
+        return found
     from astropy.io import fits
 
     try:

@@ -12,7 +12,7 @@ from jwst_dask.core.errors import ReferenceError_
 from jwst_dask.core.step import BlockStep, Skip, State, param
 from jwst_dask.kernels.ramp.dark import averaged, extend, missing_groups, subtract
 from jwst_dask.refs.load import CACHE, token
-from jwst_dask.steps.stage1.reference import Located, flags, plane, same_frame, sequence, window_of
+from jwst_dask.steps.stage1.reference import Located, flags, is_part, plane, same_frame, sequence, window_of
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
@@ -123,14 +123,15 @@ def matched(state: Mapping[str, Any], integration: int, block: Any = None) -> np
     lead = (slice(integration, integration + 1), slice(0, needed)) if stack else (slice(0, needed),)
 
     def make() -> np.ndarray:
-        ramp = plane(state, "dark", "SCI", block, lead)
+        ramp = plane(state, "dark", "SCI", block, lead, keep=False)
         ramp = extend(ramp[0] if stack else ramp, missing)
-        ramp = np.where(np.isnan(ramp), ramp.dtype.type(0), ramp)
+        ramp = np.where(bad, ramp.dtype.type(0), ramp) if (bad := np.isnan(ramp)).any() else ramp
         return ramp[:ngroups] if same else averaged(ramp, ngroups, nframes, gap)
 
     rows, columns = window_of(state, "dark", block)
     place = (rows.start, rows.stop, columns.start, columns.stop)
-    found: np.ndarray = CACHE.get(("dark", token(str(state["dark.path"])), place, integration, ngroups, nframes, gap), make)
+    key = ("dark", token(str(state["dark.path"])), place, integration, ngroups, nframes, gap)
+    found: np.ndarray = CACHE.get(key, make, keep=not is_part(state, "dark", block))
     return found
 
 

@@ -1,7 +1,8 @@
 """Detector reference files: which window of them belongs to an exposure, and its planes and flags.
 
 A step's `prepare` finds the window (`locate`) and keeps it as state (`Located.state`); its `run` reads the window, or the
-rows of it that a block stands for (`plane`, `flags`). Windows stay in the process's memory while there is room.
+rows of it that a block stands for (`plane`, `flags`). Windows stay in the process's memory while there is room, those of bands of
+rows do not.
 
 Document: "Subarrays" and "Reference files" of the JWST pipeline documentation (SUBSTRT1, SUBSTRT2, SUBSIZE1, SUBSIZE2).
 """
@@ -191,7 +192,14 @@ def window_of(state: Mapping[str, Any], reftype: str, block: Any = None) -> Wind
     return slice(start, min(start + block.arrays["sci"].shape[-2], y1)), slice(x0, x1)
 
 
-def plane(state: Mapping[str, Any], reftype: str, extname: str = "SCI", block: Any = None, lead: tuple[slice, ...] = ()) -> np.ndarray:
+def is_part(state: Mapping[str, Any], reftype: str, block: Any = None) -> bool:
+    """Whether a block is a band of rows of the exposure; each is read once, so that what belongs to it is not kept in memory."""
+    rows = window_of(state, reftype, block)[0]
+    return (rows.start, rows.stop) != tuple(int(value) for value in state[f"{reftype}.window"][:2])
+
+
+def plane(state: Mapping[str, Any], reftype: str, extname: str = "SCI", block: Any = None, lead: tuple[slice, ...] = (),
+          keep: bool = True) -> np.ndarray:  # fmt: skip
     """An image (or stack) of a reference for an exposure, or for the rows of a block.
 
     Parameters
@@ -202,6 +210,8 @@ def plane(state: Mapping[str, Any], reftype: str, extname: str = "SCI", block: A
     block : Block
     lead : tuple of slice
         Part of the axes before (y, x); whole by default.
+    keep : bool
+        Keep what was read in memory (unless the block is a band of rows).
 
     Returns
     -------
@@ -214,7 +224,7 @@ def plane(state: Mapping[str, Any], reftype: str, extname: str = "SCI", block: A
         When it cannot be read or does not fit the block.
     """
     path = str(state[f"{reftype}.path"])
-    found = planes(path, extname, (*lead, *window_of(state, reftype, block)))
+    found = planes(path, extname, (*lead, *window_of(state, reftype, block)), keep=keep and not is_part(state, reftype, block))
     _fits(found, path, reftype, block)
     return found.astype(np.float32, copy=False)
 
@@ -236,7 +246,7 @@ def flags(state: Mapping[str, Any], reftype: str, block: Any = None, extname: st
     found = contents(path)
     if extname not in found.shapes:
         return np.zeros((place[0].stop - place[0].start, place[1].stop - place[1].start), np.uint32)
-    stored = planes(path, extname, place)
+    stored = planes(path, extname, place, keep=not is_part(state, reftype, block))
     _fits(stored, path, reftype, block)
     values = stored.astype(np.int64, copy=False).astype(np.uint32) if stored.dtype.kind == "f" else stored.astype(np.uint32, copy=False)
     if found.meaning is None:
