@@ -12,11 +12,13 @@ import pytest
 
 from jwst_dask.core.step import Skip
 from jwst_dask.data.exposure import Block, Draft
+from jwst_dask.kernels.ramp import emi_folded
 from jwst_dask.steps.stage1.emicorr import EmiCorrStep
 
 PARITY = Path(__file__).parents[1] / "parity"
-sys.path.insert(0, str(PARITY))
+sys.path[:0] = [str(PARITY), str(Path(__file__).parent)]
 from emi_scene import CASES, kept, scene  # noqa: E402
+from stored_ramps import StoredRamps  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def golden() -> dict[str, np.ndarray]:
         return {name: file[name] for name in file.files}
 
 
-def run(case: dict[str, Any], folder: Path, **params: Any) -> tuple[Any, np.ndarray, np.ndarray]:
+def run(case: dict[str, Any], folder: Path, stored: int = 0, **params: Any) -> tuple[Any, np.ndarray, np.ndarray]:
     from stdatamodels.jwst import datamodels
 
     sci, pixeldq, meta, tree = scene(**case)
@@ -39,6 +41,12 @@ def run(case: dict[str, Any], folder: Path, **params: Any) -> tuple[Any, np.ndar
     )  # type: ignore[arg-type]
     if isinstance(state, Skip):
         return state, sci, sci
+    if stored:
+        ramps = StoredRamps({"sci": sci, "pixeldq": pixeldq}, stored)
+        out = ramps if stored % 2 else StoredRamps({"sci": sci * 0, "pixeldq": pixeldq * 0})
+        assert step.stream(ramps, out, state) == {}
+        np.testing.assert_array_equal(out.arrays["pixeldq"], pixeldq)
+        return None, sci, out.arrays["sci"]
     block = step.run(Block({"sci": sci.copy(), "pixeldq": pixeldq.copy()}, 0), state)
     np.testing.assert_array_equal(block.arrays["pixeldq"], pixeldq)
     return None, sci, block.arrays["sci"]
@@ -58,6 +66,18 @@ def test_takes_off_most_of_it(name: str, tmp_path: Path) -> None:
     # second differences of the white noise of 4 DN that the ramps have besides
     excess = [np.diff(a.astype(float), 2, axis=1)[..., 12:].var() - 6 * 4.0**2 for a in (before, after)]
     assert excess[1] < 0.3 * excess[0]
+
+
+@pytest.mark.parametrize("stored", [1, 2])
+@pytest.mark.parametrize("name", [*(name for name in CASES if name not in ("two_groups", "unknown", "joint_in_phase")), "five"])
+def test_stored_ramps(name: str, stored: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emi_folded, "BATCH", 30000)
+    case = {**CASES["sequential"], "nints": 5} if name == "five" else CASES[name]
+    results = []
+    for i in (0, stored):
+        (tmp_path / str(i)).mkdir()
+        results.append(run(case, tmp_path / str(i), stored=i)[2])
+    assert results[0].tobytes() == results[1].tobytes()
 
 
 def test_saves_the_waveforms_it_made(tmp_path: Path) -> None:

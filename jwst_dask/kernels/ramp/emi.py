@@ -99,16 +99,28 @@ def _sums(sci, pixeldq, spread, limit, sample, row, period, total, number):  # t
                         number[i, index] += 1
 
 
-def phase_sums(sci: np.ndarray, pixeldq: np.ndarray, nphases: int, clock: Clock, period: float) -> tuple[np.ndarray, np.ndarray]:
-    """Sums (float64[integration, phase, group]) and numbers (float64[integration, phase]) of the ramps of one phase.
-
-    Pixels count that have no flag and do not scatter more than twice as much as the middle pixel of all integrations.
-    """
-    nints, ngroups, ny, nx = sci.shape
+def spreads(sci: np.ndarray) -> np.ndarray:
+    """Standard deviation of the groups of each pixel: float32[integration, y, x]."""
+    nints, _, ny, nx = sci.shape
     spread = np.empty((nints, ny, nx), np.float32)
     _spread(sci, spread)
+    return spread
+
+
+def quiet(spread: np.ndarray) -> np.float32:
+    """Least spread of a pixel that is not used: twice that of the middle pixel of all integrations. `spread` is used up."""
+    return np.float32(np.float32(2) * np.median(spread, overwrite_input=True))
+
+
+def phase_sums(sci: np.ndarray, pixeldq: np.ndarray, spread: np.ndarray, limit: np.float32, nphases: int, clock: Clock,
+               period: float) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Sums (float64[integration, phase, group]) and numbers (float64[integration, phase]) of the ramps of one phase.
+
+    Pixels count that have no flag and scatter less than `limit`.
+    """
+    nints, ngroups, _, _ = sci.shape
     total, number = np.zeros((nints, nphases, ngroups)), np.zeros((nints, nphases))
-    _sums(sci, pixeldq, spread, np.float32(2) * np.median(spread), clock.sample, clock.row, period, total, number)
+    _sums(sci, pixeldq, spread, limit, clock.sample, clock.row, period, total, number)
     return total, number
 
 
@@ -209,48 +221,64 @@ def _subtract(sci, pieces, knots, amplitude, offset, between, sample, row, perio
                     sci[i, g, y, x] -= level[x // OUTPUTS]
 
 
-def correct(sci: np.ndarray, pixeldq: np.ndarray, values: np.ndarray, frequency: float, clock: Clock, separately: bool) -> np.ndarray:
-    """Fit and subtract a waveform, in place.
+@dataclass(frozen=True)
+class Fit:
+    """A waveform as it is subtracted.
+
+    Attributes
+    ----------
+    pieces, knots : float64[power, piece], float64[piece + 1]
+        Cubic pieces by phase.
+    amplitudes, offsets : float64[integration]
+        Amplitude, and phase of the first pixel.
+    between : float
+        Phase from a group to the next.
+    """
+
+    pieces: np.ndarray
+    knots: np.ndarray
+    amplitudes: np.ndarray
+    offsets: np.ndarray
+    between: float
+
+    def subtract(self, sci: np.ndarray, start: int, clock: Clock, period: float) -> None:
+        """From float32[integration, group, y, x], in place; `start` is the index of the first integration in the file."""
+        rows = slice(start, start + len(sci))
+        _subtract(sci, self.pieces, self.knots, self.amplitudes[rows], self.offsets[rows], self.between, clock.sample, clock.row, period)
+
+
+def fit(total: np.ndarray, number: np.ndarray, values: np.ndarray, ny: int, clock: Clock, period: float, separately: bool) -> Fit:
+    """Amplitude and phase of a waveform in all integrations of a file.
 
     Parameters
     ----------
-    sci : float32[integration, group, y, x]
-        DN; all integrations of a file, whole frames, three groups or more.
-    pixeldq : uint32[y, x]
+    total, number
+        As `phase_sums` gives them.
     values : float[phase]
         One period of the waveform.
-    frequency : float
-        Hz.
+    ny : int
+        Rows.
     clock : Clock
+    period : float
+        Ticks.
     separately : bool
         Fit amplitude and phase for each integration, rather than for all.
-
-    Returns
-    -------
-    float64[integration]
-        Amplitudes.
-
-    Notes
-    -----
-    Memory: one plane for each integration.
     """
     from scipy.interpolate import PPoly
 
-    nints, ngroups, ny, _ = sci.shape
-    period = (1.0 / frequency) / TICK
+    nints, _, ngroups = total.shape
     between = (clock.frame(ny) / period) % 1
     step = between * ngroups + clock.reset / period
     wave = waveform(np.asarray(values))
-    found = terms(*phase_sums(sci, pixeldq, len(values), clock, period), wave, between)
+    found = terms(total, number, wave, between)
     if separately:
         fits = [found.best([i], step) for i in range(nints)]
         phases, amplitudes = np.array([fit[0] for fit in fits]), np.array([fit[1] for fit in fits])
-        offset = phases + np.arange(nints) * step
+        offsets = phases + np.arange(nints) * step
     else:
         phase, amplitude = found.best(range(nints), step)
-        offset, amplitudes = (phase + np.arange(nints) * step) % 1, np.full(nints, amplitude)
+        offsets, amplitudes = (phase + np.arange(nints) * step) % 1, np.full(nints, amplitude)
     pieces = PPoly.from_spline(wave)
     inner = np.diff(pieces.x) > 0  # knots at the ends are repeated
     knots = np.append(pieces.x[:-1][inner], pieces.x[-1])
-    _subtract(sci, np.ascontiguousarray(pieces.c[:, inner]), knots, amplitudes, offset, between, clock.sample, clock.row, period)
-    return amplitudes
+    return Fit(np.ascontiguousarray(pieces.c[:, inner]), knots, amplitudes, offsets, between)

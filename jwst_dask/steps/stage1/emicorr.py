@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import itertools
 import math
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,8 +19,10 @@ from jwst_dask.core.memo import memo
 from jwst_dask.core.step import BlockStep, Skip, State, param
 from jwst_dask.kernels.ramp import emi, emi_folded
 from jwst_dask.refs.load import token
+from jwst_dask.steps.stage1.whole import Whole
 
 if TYPE_CHECKING:
+    from jwst_dask.core.ramps.store import Ramps
     from jwst_dask.data.exposure import Block, Draft
     from jwst_dask.refs.crds import References
 
@@ -46,7 +52,7 @@ class EmiCorrStep(BlockStep):
     ``joint`` fits phase and amplitude of the reference's waveform together with straight ramps; ``sequential`` takes straight ramps off
     first, folds what remains by phase, and lays the reference's waveform over it, or takes it as it is where frequencies are given by the
     user. Reference type: emicorr; skipped without one, for ramps of less than three groups, and for subarrays it does not know. Needs
-    whole frames and all integrations of a file.
+    whole frames and all integrations of a file, in a block or as a stored ramp (`stream`).
 
     Raises
     ------
@@ -114,19 +120,42 @@ class EmiCorrStep(BlockStep):
         return state | {f"wave.{i}": wave for i, (_, _, wave) in enumerate(entry.frequencies) if wave is not None}
 
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
-        sci, clock = block.arrays["sci"], emi.Clock(int(state["sample"]), int(state["row"]), int(state["reset"]))
+        whole = Whole(block)
+        self.stream(whole, whole, state)
+        return block
+
+    def stream(self, ramps: Ramps, out: Ramps, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """All integrations of a stored ramp, some at a time; besides these, a plane (float32) of each integration is in memory."""
         limit, made = self.nints_to_phase, {}
         for i in range(int(state["n"])):
             frequency, wave = float(state["frequencies"][i]), state.get(f"wave.{i}")
             if self.algorithm == "joint" and wave is not None:
-                emi.correct(sci, block.arrays["pixeldq"], np.asarray(wave), frequency, clock, self.fit_ints_separately)
-                continue
-            # what is found for the first frequency holds for the others, as in the reference implementation
-            limit = self._integrations(limit, frequency, int(state["frame"]) * sci.shape[1], len(sci))
-            made[repr(frequency)] = (frequency, self._sequential(sci, clock, frequency, wave, limit, bool(state["late"])))
+                self._joint(ramps, out, state, frequency, np.asarray(wave))
+            else:
+                # what is found for the first frequency holds for the others, as in the reference implementation
+                limit = self._integrations(limit, frequency, int(state["frame"]) * ramps.ngroups, ramps.nints)
+                made[repr(frequency)] = (frequency, self._sequential(ramps, out, state, frequency, wave, limit))
+            ramps = out
         if self.save_intermediate_results and self.onthefly_corr_freq is not None:
             _save(made, state, self.output_dir)
-        return block
+        return {}
+
+    def _joint(self, ramps: Ramps, out: Ramps, state: Mapping[str, Any], frequency: float, wave: np.ndarray) -> None:
+        clock, period = _clock(state), (1.0 / frequency) / emi.TICK
+        spread = np.empty((ramps.nints, *ramps.shape), np.float32)
+        for block in ramps.blocks():
+            spread[block.rows] = emi.spreads(block.arrays["sci"])
+        level = emi.quiet(spread)
+        del spread
+        sums = []
+        for block in ramps.blocks():
+            sci = block.arrays["sci"]
+            sums.append(emi.phase_sums(sci, block.arrays["pixeldq"], emi.spreads(sci), level, len(wave), clock, period))
+        total, number = (np.concatenate(parts) for parts in zip(*sums))
+        found = emi.fit(total, number, wave, ramps.shape[0], clock, period, self.fit_ints_separately)
+        for block in ramps.blocks():
+            found.subtract(block.arrays["sci"], block.start, clock, period)
+            _put(block, ramps, out)
 
     def _integrations(self, limit: int | None, frequency: float, ticks: int, nints: int) -> int:
         """Integrations that are folded."""
@@ -134,16 +163,33 @@ class EmiCorrStep(BlockStep):
             return nints if self.use_n_cycles is None else math.ceil(self.use_n_cycles * ((1.0 / frequency) / emi.TICK) / ticks)
         return min(limit, nints) if self.use_n_cycles == 3 else limit
 
-    def _sequential(self, sci: np.ndarray, clock: emi.Clock, frequency: float, wave: Any, limit: int, late: bool) -> np.ndarray:
-        period = (1.0 / frequency) / emi.TICK
+    def _sequential(self, ramps: Ramps, out: Ramps, state: Mapping[str, Any], frequency: float, wave: Any, limit: int) -> np.ndarray:
+        period, late, clock = (1.0 / frequency) / emi.TICK, bool(state["late"]), _clock(state)
         nbins = int(period / 2.0) if self.nbins is None else self.nbins
-        values = emi_folded.folded(sci[:limit], clock, period, 500 if nbins > emi_folded.MOST_BINS else nbins, late)
+        nbins = 500 if nbins > emi_folded.MOST_BINS else nbins
+        with contextlib.nullcontext() if isinstance(ramps, Whole) else tempfile.TemporaryFile(dir=getattr(ramps, "folder", None)) as file:
+            fold, n = emi_folded.Fold(clock, period, nbins, late, file), len(range(ramps.nints)[:limit])
+            for block in itertools.takewhile(lambda block: block.start < n, ramps.blocks()):
+                for i, ramp in enumerate(block.arrays["sci"][: n - block.start], block.start):
+                    fold.add(ramp, i)
+            values = fold.means()
         if wave is None:
             table = emi_folded.resized(values, period)
         else:
             table = emi_folded.laid_over(values, np.asarray(wave), period, self.scale_reference)
-        emi_folded.subtract(sci, clock, period, table, late)
+        for block in ramps.blocks():
+            emi_folded.subtract(block.arrays["sci"], clock, period, table, late, block.start)
+            _put(block, ramps, out)
         return values
+
+
+def _put(block: Block, ramps: Ramps, out: Ramps) -> None:
+    """Only what was changed, if the rest is there."""
+    out.write(dataclasses.replace(block, arrays={"sci": block.arrays["sci"]}) if out is ramps else block)
+
+
+def _clock(state: Mapping[str, Any]) -> emi.Clock:
+    return emi.Clock(int(state["sample"]), int(state["row"]), int(state["reset"]))
 
 
 def entry_of(path: str, subarray: str, speed: str, detector: str) -> Entry | None:
