@@ -181,6 +181,7 @@ class _Work:
             self._fail(job, exposure, receipt.error)
             return
         self.result.receipts.append(receipt)
+        exposure.note(receipt)
         if "white_light" in receipt.tables:
             sums, times = receipt.tables["white_light"], receipt.tables["white_light_times"]
             self.white.setdefault(receipt.exposure, []).append((receipt.start, sums, times))
@@ -190,7 +191,12 @@ class _Work:
 
     def complete(self, job: Job, exposure: ExposurePlan) -> None:
         """Finish an exposure's products, all of whose tasks are done."""
+        exposure.finish_products()
         for planned in exposure.pending():
+            if why := exposure.withheld(planned):
+                log.warning("%s: not made: %s", planned.final.name, why)
+                _discard(planned)
+                continue
             if planned.layout is None:  # put together from the slits
                 planned.temporary = Path(temporary_of(planned.final, self.opts.run_id))
                 planned.final.parent.mkdir(parents=True, exist_ok=True)
@@ -199,6 +205,7 @@ class _Work:
                     planned.temporary = None
                     continue
             self._finish(planned, exposure.incomplete())
+        exposure.after_all()
         exposure.clean()
         if why := exposure.lost():
             self._fail(job, exposure, why)
@@ -281,6 +288,8 @@ class _Work:
         for job in self.plan.jobs:
             for planned in job.products():
                 _discard(planned)
+            for exposure in job.exposures:
+                exposure.discard()
 
 
 def temporary_of(final: Path, run_id: str) -> str:

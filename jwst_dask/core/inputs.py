@@ -62,7 +62,7 @@ def requests(paths: list[str], level: int, allow_outside: bool = False, isolate:
              also: tuple[str, ...] = ()) -> tuple[list[Request], dict[str, str]]:  # fmt: skip
     """Requests for a pipeline of this level.
 
-    Stage 2 makes one request for each exposure; stage 3 one for each association product (loose files make one together).
+    Stages 1 and 2 make one request for each exposure; stage 3 one for each association product (loose files make one together).
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def requests(paths: list[str], level: int, allow_outside: bool = False, isolate:
                     raise
                 log.error("%s", error)
                 failures[os.path.basename(path)] = str(error)
-    if level == 2:
+    if level < 3:
         out += [Request(_base(path), (path,), pool="singleton", table="singleton", asn_id=None) for path in loose]
     elif loose:
         out.append(Request(_level3_name(loose), tuple(loose), pool="none", table="none", asn_id=None))

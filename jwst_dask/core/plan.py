@@ -33,6 +33,9 @@ class PlannedProduct:
         The ledger says it is there and current.
     arrays : mapping
         Extension -> block array that fills it.
+    model, shapes, recorded
+        Of products of stage 1: the model it was laid out from, shapes of its images, and the steps before it; its headers are written again
+        when all tasks are done.
     """
 
     product: Product
@@ -43,6 +46,9 @@ class PlannedProduct:
     done: bool = False
     temporary: Path | None = None
     arrays: Mapping[str, str] = field(default_factory=dict)
+    model: Any = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    recorded: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -77,6 +83,26 @@ class ExposurePlan:
         size = self.chunks.bounds[0][1] - self.chunks.bounds[0][0] if self.chunks.bounds else 0
         halo = f", halo {self.chunks.halo}" if self.chunks.halo else ""
         return f"{self.draft.nints} integrations to {ny} x {nx}, {len(self.chunks.bounds)} blocks of {size}{halo}"
+
+    def bytes_read(self) -> int:
+        """Bytes of pixels that will be read, halos included."""
+        return _read(self)
+
+    def note(self, receipt: Any) -> None:
+        """Take note of what a finished task says."""
+
+    def finish_products(self) -> None:
+        """Put what only all tasks together know into the products."""
+
+    def withheld(self, planned: PlannedProduct) -> str:
+        """Why a product is not made after all ('' if it is)."""
+        return ""
+
+    def discard(self) -> None:
+        """Remove what an unfinished run leaves of no use."""
+
+    def after_all(self) -> None:
+        """What is to be done when all products are there."""
 
     def assemble(self, planned: PlannedProduct) -> bool:
         """Put a product without a layout together under its temporary name; there is none here."""
@@ -190,7 +216,7 @@ class Plan:
 
     def bytes_read(self) -> int:
         """Bytes of pixels that will be read, halos included."""
-        return sum(_read(e) for job in self.jobs for e in job.exposures if _work(job, e))
+        return sum(e.bytes_read() for job in self.jobs for e in job.exposures if _work(job, e))
 
     def bytes_written(self) -> int:
         """Bytes of products that will be written."""

@@ -26,13 +26,16 @@ MANY_SLITS = ("NRS_MSASPEC", "NRS_FIXEDSLIT", "NRS_LAMP", "NRS_AUTOWAVE", "NRS_A
 
 def draft_of(path: str) -> Draft:
     """The draft of an exposure file, nothing done to it yet."""
+    from jwst_dask.data.ramps import ramp_draft
+    from jwst_dask.io.fits import scan
+    from jwst_dask.io.ramps import is_ramp
     from jwst_dask.io.skeleton import skeleton
 
+    if is_ramp(file := scan(path)):
+        return ramp_draft(path, file)
     model, nints = skeleton(path), 1
     if model.data is not None and model.data.ndim == 3:
-        from jwst_dask.io.fits import scan
-
-        nints = scan(path).nints
+        nints = file.nints
     return Draft(model, path, nints)
 
 
@@ -55,6 +58,7 @@ class ExposurePlanner:
         self.pipeline, self.request, self.steps, self.opts, self.where, self.context = pipeline, request, steps, opts, where, context
         self.book = ledger.Ledger(opts.output_dir)
         self.products: list[PlannedProduct] = []
+        self.own: Mapping[str, Any] = {}
 
     def exposure(self, index: int, path: str) -> ExposurePlan:
         """Plan one exposure.
@@ -73,10 +77,16 @@ class ExposurePlanner:
             raise InputError(f"{os.path.basename(path)}: cannot be processed ({type(error).__name__}: {error}); --verbose shows where") from error
 
     def _exposure(self, index: int, path: str) -> ExposurePlan:
+        from jwst_dask.core.ramps.planner import plan_ramp
         from jwst_dask.data.schema import check_file
         from jwst_dask.io.fits import scan
+        from jwst_dask.io.ramps import is_ramp
 
         file = scan(path)
+        if is_ramp(file):
+            return plan_ramp(self, index, file)
+        if self.pipeline.level == 1:
+            raise InputError(f"{os.path.basename(path)}: not an exposure of ramps (integrations of groups); {self.pipeline.alias} takes _uncal files")
         problems = check_file(file)
         if problems:
             raise InputError("; ".join(str(problem) for problem in problems))

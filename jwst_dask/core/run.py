@@ -182,7 +182,9 @@ def _job(pipeline: Pipeline, request: Request, params: Mapping[str, Any], pars_f
             return job
     for offset, path in enumerate(science):
         with _isolated(job):
-            job.exposures.append(ExposurePlanner(pipeline, request, steps, opts, where, context).exposure(index + offset, path))
+            planner = ExposurePlanner(pipeline, request, steps, opts, where, context)
+            planner.own = job.own
+            job.exposures.append(planner.exposure(index + offset, path))
     if pipeline.level == 3 and job.exposures:
         if job.failures:
             job.failures.append(f"{job.name}: {WITHOUT_LEVEL3}")

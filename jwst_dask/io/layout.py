@@ -11,7 +11,7 @@ import errno
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ class Layout:
     size: int
 
 
-def plan_layout(model: Any, rows: Mapping[Any, int], spare: int = SPARE) -> Layout:
+def plan_layout(model: Any, rows: Mapping[Any, int], spare: int = SPARE, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Layout:
     """Lay out the product of a datamodel whose large arrays have one row each.
 
     Parameters
@@ -88,18 +88,25 @@ def plan_layout(model: Any, rows: Mapping[Any, int], spare: int = SPARE) -> Layo
         Extension name, or (name, version), -> number of rows in the product. Extensions that the model lacks are ignored.
     spare : int
         Blank cards in each header.
+    shapes : mapping, optional
+        Images of one pixel in the model, and the shapes that they have in the product.
 
     Returns
     -------
     Layout
     """
     model.on_save(None)
-    serial, wcs = serialise(model, lambda extension: extension in rows or extension[0] in rows)
-    hdus, headers = serial.hdus, []
+    shapes = shapes or {}
+    serial, wcs = serialise(model, lambda extension: extension in rows or extension[0] in (*rows, *shapes))
+    hdus, headers = [replace(h, shape=shapes[h.name]) if h.name in shapes and h.ver == 1 else h for h in serial.hdus], []
     counts = {(h.name, h.ver): n for h in hdus if (n := rows.get((h.name, h.ver), rows.get(h.name))) is not None}
+    counts |= {(h.name, h.ver): h.shape[0] if len(h.shape) > 2 else 1 for h in hdus if h.name in shapes and h.ver == 1}
     for hdu, header in zip(hdus[:-1], serial.headers):
+        for axis, n in enumerate(reversed(hdu.shape)) if hdu.name in shapes else ():
+            header = set_card(header, f"NAXIS{axis + 1}", str(n))
         headers.append(with_spare(_resized(header, hdu, counts.get((hdu.name, hdu.ver))), spare))
-    content = asdf_text.compose(serial.text, serial.blocks, wcs, _asdf_rows(hdus, counts))
+    lengths: dict[tuple[str, int], Any] = {**_asdf_rows(hdus, counts), **{(h.name, h.ver): h.shape for h in hdus if h.name in shapes and h.ver == 1}}
+    content = asdf_text.compose(serial.text, serial.blocks, wcs, lengths)
     content, _ = asdf_text.replace_hash(content, header_hash(headers))
     headers.append(with_spare(asdf_header(serial.headers[-1], len(content)), spare))
     return _assemble(hdus, headers, [*serial.contents, content], counts)
@@ -234,6 +241,52 @@ def write_rows(path: str | os.PathLike[str], region: Region, first_row: int, arr
                 _pwrite(fd, encode(array[i : i + step], region.columns).view(np.uint8).data, offset + i * region.row_nbytes)
         else:
             _write_image(fd, region, array, offset)
+    except OSError as error:
+        raise _explained(error, name, array.nbytes) from error
+    finally:
+        os.close(fd)
+
+
+def write_tile(path: str | os.PathLike[str], region: Region, first_row: int, y0: int, array: np.ndarray, group0: int = 0) -> None:
+    """Write some rows (and groups) of consecutive planes of one extension; like `write_rows` otherwise.
+
+    Parameters
+    ----------
+    path : str
+    region : Region
+        Of images ``(y, x)`` or ``(group, y, x)``.
+    first_row : int
+        Integration that the array begins with; counts for nothing in an extension of one image.
+    y0, group0 : int
+        First row, and first group.
+    array : ndarray
+        ``[integration, (group,) y, x]``, or ``[y, x]`` for an extension of one image.
+
+    Raises
+    ------
+    InputError
+        The array does not fit the region, the disk is full, or the file is gone.
+    """
+    name, (ny, nx) = os.fspath(path), region.shape[-2:]
+    planes = array.reshape(-1, *array.shape[-2:])
+    per, own = (region.shape[0], array.shape[-3]) if len(region.shape) == 3 else (1, 1)
+    first_row = 0 if array.ndim == 2 else first_row
+    rows = len(planes) // own
+    if array.shape[-1] != nx or y0 + array.shape[-2] > ny or first_row + rows > region.nrows or group0 + own > per:
+        raise InputError(f"{name}: an array of shape {array.shape} at integration {first_row}, row {y0} does not fit extension {region.name} of "
+                         f"{region.nrows} x {region.shape}")  # fmt: skip
+    try:
+        fd = os.open(name, os.O_WRONLY)
+    except OSError as error:
+        raise InputError(f"{name}: the unfinished product is gone or cannot be written ({error.strerror})") from error
+    size = np.dtype(region.dtype).itemsize
+    try:
+        if array.shape[-2] == ny and own == per:  # all in one piece
+            _write_image(fd, region, array, region.offset + first_row * region.row_nbytes)
+            return
+        for k, plane in enumerate(planes):
+            at = (first_row + k // own) * per + group0 + k % own
+            _write_image(fd, region, plane, region.offset + (at * ny + y0) * nx * size)
     except OSError as error:
         raise _explained(error, name, array.nbytes) from error
     finally:

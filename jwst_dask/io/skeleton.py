@@ -23,6 +23,8 @@ from jwst_dask.io.likeness import Likeness
 PIXELS = frozenset(name.upper() for name in CUBES)
 """Extensions that hold pixels of the exposure, whatever their dimensions."""
 ATTRIBUTES = {"SCI": "data", "ERR": "err", "DQ": "dq", "VAR_POISSON": "var_poisson", "VAR_RNOISE": "var_rnoise", "VAR_FLAT": "var_flat"}
+RAMP = {"SCI": "data", "ERR": "err", "DQ": "dq", "PIXELDQ": "pixeldq", "GROUPDQ": "groupdq", "ZEROFRAME": "zeroframe", "REFOUT": "refout"}
+"""The same of exposures of ramps, which have images of four, three and two dimensions."""
 
 
 def skeleton(path: str | os.PathLike[str], file: FitsFile | None = None) -> Any:
@@ -62,7 +64,8 @@ def skeleton(path: str | os.PathLike[str], file: FitsFile | None = None) -> Any:
         model = made[0] if made else None if tree is None else filled(key[1], tree)
     model = model or _read(file, small)
     for hdu in small.images:  # as large as they are, without taking room
-        model.instance[ATTRIBUTES[hdu.name]] = np.broadcast_to(np.zeros((), hdu.native), hdu.shape)
+        shape = (1, *hdu.shape[1:]) if len(hdu.shape) > 2 else hdu.shape
+        model.instance[{**ATTRIBUTES, **RAMP}[hdu.name]] = np.broadcast_to(np.zeros((), hdu.native), shape)
     asdf_text.put_back(model.instance, small.wcs)
     model.meta.filename = os.path.basename(file.path)
     return model
@@ -90,7 +93,7 @@ class _Small:
     wcs: list[asdf_text.Fragment]
     described: bool
     images: tuple[HDU, ...] = ()
-    """Those of two dimensions that stand there as one pixel."""
+    """Those of two dimensions, and all of ramps, that stand there as one pixel."""
 
     @property
     def name(self) -> str:
@@ -152,15 +155,20 @@ def _small(file: FitsFile) -> _Small:
     headers, contents, text = [], [], ""
     raw: list[bytes] = []
     wcs: list[asdf_text.Fragment] = []
-    images = tuple(h for h in file.hdus if h.name in ATTRIBUTES and len(h.shape) == 2 and ("SCI", 2) not in file)
+    if "SCI" in file and len(file.hdu("SCI").shape) == 4:
+        images = tuple(h for h in file.hdus if h.name in RAMP)
+    else:
+        images = tuple(h for h in file.hdus if h.name in ATTRIBUTES and len(h.shape) == 2 and ("SCI", 2) not in file)
     with source.reader(file) as reader:
         for hdu in file.hdus:
             header = reader.read(hdu.header_offset, hdu.data_offset - hdu.header_offset)
             content = b""
             if hdu.compressed:
                 header = _image_header(file, hdu)
-            if hdu.name in PIXELS or _is_cube(hdu, file) or hdu.name == "EXTRACT1D":
-                header, content = _one_pixel(header, hdu) if hdu in images else _one_row(header, hdu)
+            if hdu in images:
+                header, content = _one_pixel(header, hdu)
+            elif hdu.name in PIXELS or _is_cube(hdu, file) or hdu.name == "EXTRACT1D":
+                header, content = _one_row(header, hdu)
             elif hdu.name == "ASDF":
                 content, wcs = asdf_text.set_aside(reader.read(hdu.data_offset, hdu.nbytes))
                 content = _with_shapes(content, images)
@@ -183,7 +191,7 @@ def _small(file: FitsFile) -> _Small:
 
 def _with_shapes(content: bytes, images: tuple[HDU, ...]) -> bytes:
     text, blocks = asdf_text.split(content)
-    return asdf_text.join(asdf_text.resize(text, {(hdu.name, hdu.ver): (1, 1) for hdu in images}), blocks) if images else content
+    return asdf_text.join(asdf_text.resize(text, {(hdu.name, hdu.ver): (1,) * len(hdu.shape) for hdu in images}), blocks) if images else content
 
 
 def _is_cube(hdu: HDU, file: FitsFile) -> bool:
@@ -204,8 +212,10 @@ def _one_row(header: bytes, hdu: HDU) -> tuple[bytes, bytes]:
 
 
 def _one_pixel(header: bytes, hdu: HDU) -> tuple[bytes, bytes]:
-    """An image of one pixel in place of a large one of two dimensions."""
-    return set_card(set_card(header, "NAXIS1", "1"), "NAXIS2", "1"), np.zeros((), hdu.dtype).tobytes()
+    """An image of one pixel in place of a large one."""
+    for axis in range(len(hdu.shape)):
+        header = set_card(header, f"NAXIS{axis + 1}", "1")
+    return header, np.full((), -int(hdu.bzero) if hdu.native.kind == "u" and hdu.bzero else 0, hdu.dtype).tobytes()
 
 
 def _image_header(file: FitsFile, hdu: HDU) -> bytes:

@@ -36,3 +36,11 @@ def flip_swap32(source: np.ndarray, out: np.ndarray, flip: np.uint32) -> None:
         v = source[i] ^ flip
         out[i] = ((v >> np.uint32(24)) | ((v >> np.uint32(8)) & np.uint32(0xFF00)) | ((v & np.uint32(0xFF00)) << np.uint32(8))
                   | (v << np.uint32(24)))  # fmt: skip
+
+
+@jit
+def swap16_float(source: np.ndarray, out: np.ndarray, offset: np.float32) -> None:
+    """Write big-endian signed 16-bit numbers (uint16[n] as read) plus `offset` to float32[n]."""
+    for i in range(source.size):
+        v = source[i]
+        out[i] = np.float32(np.int16((v >> np.uint16(8)) | (v << np.uint16(8)))) + offset

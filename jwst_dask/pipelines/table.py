@@ -34,11 +34,17 @@ PIPELINES_BY_EXP_TYPE: dict[str, tuple[str | None, str | None, str | None]] = {
 """EXP_TYPE -> (stage 1, stage 2, stage 3); None where the documents say N/A."""
 
 BUILT = {
+    "calwebb_detector1": "jwst_dask.pipelines.stage1:DETECTOR1",
+    "calwebb_tso1": "jwst_dask.pipelines.stage1:TSO1",
+    "calwebb_dark": "jwst_dask.pipelines.stage1:DARK",
+    "calwebb_guider": "jwst_dask.pipelines.stage1:GUIDE",
     "calwebb_spec2": "jwst_dask.pipelines.stage2:SPEC2",
     "calwebb_tso-spec2": "jwst_dask.pipelines.stage2:TSO_SPEC2",
     "calwebb_tso3": "jwst_dask.pipelines.stage3:TSO3",
 }
-ALIASES = {"Spec2Pipeline": "calwebb_spec2", "Tso3Pipeline": "calwebb_tso3", "spec2": "calwebb_spec2", "tso3": "calwebb_tso3",
+ALIASES = {"Detector1Pipeline": "calwebb_detector1", "DarkPipeline": "calwebb_dark", "GuiderPipeline": "calwebb_guider",
+           "detector1": "calwebb_detector1", "tso1": "calwebb_tso1", "dark": "calwebb_dark", "guider": "calwebb_guider",
+           "Spec2Pipeline": "calwebb_spec2", "Tso3Pipeline": "calwebb_tso3", "spec2": "calwebb_spec2", "tso3": "calwebb_tso3",
            "tso-spec2": "calwebb_tso-spec2"}  # fmt: skip
 
 

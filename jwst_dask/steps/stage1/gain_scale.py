@@ -11,6 +11,9 @@ import numpy as np
 from jwst_dask.core.step import BlockStep, Skip, State
 from jwst_dask.steps.stage1.reference import contents
 
+RATE = "rate_"
+"""Before the names of the planes of the 2-D result."""
+
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
     from jwst_dask.refs.crds import References
@@ -47,6 +50,7 @@ class GainScaleStep(BlockStep):
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
         factor = float(state["factor"])
         for name, power in (("sci", 1), ("err", 1), ("var_poisson", 2), ("var_rnoise", 2)):
-            if (array := block.arrays.get(name)) is not None:
-                np.multiply(array, np.float32(factor**power), out=array)
+            for of in ("", RATE):  # of integrations, and of the exposure
+                if (array := block.arrays.get(of + name)) is not None:
+                    np.multiply(array, np.float32(factor**power), out=array)
         return block

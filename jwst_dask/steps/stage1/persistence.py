@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -66,6 +66,10 @@ class PersistenceStep(BlockStep):
                 state["windows"] = windows
         return state
 
+    def close(self, draft: Draft, parts: Sequence[Mapping[str, Any]]) -> None:
+        """When all blocks are done: write the state file."""
+        closing(self, draft, parts)
+
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
         sci = block.arrays["sci"]
         windows = np.zeros(sci.shape[-2:]) if "windows" not in state else band(np.asarray(state["windows"]), block).copy()
@@ -75,6 +79,16 @@ class PersistenceStep(BlockStep):
         flag(sci, block.arrays["groupdq"], windows, times, float(self.persistence_time or 0), limit, value)
         block.arrays["persistence_window"] = windows
         return block
+
+
+def closing(step: PersistenceStep, draft: Draft, parts: Sequence[Mapping[str, Any]]) -> None:
+    """Write the windows that an exposure leaves open, put together from those of its bands of rows."""
+    windows = np.zeros(draft.shape)
+    for part in parts:
+        if (own := part.get("persistence_window")) is not None:
+            windows[int(part["y0"]) : int(part["y0"]) + len(own)] = own
+    if step.save_persistence is not None:
+        save_windows(step.save_persistence, str(draft.model.meta.instrument.detector), str(draft.model.meta.filename), windows, step.persistence_time or 0)
 
 
 def _group_ends(draft: Draft) -> np.ndarray:

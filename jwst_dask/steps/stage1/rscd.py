@@ -80,10 +80,16 @@ class RscdStep(BlockStep):
         groupdq, pixeldq = block.arrays["groupdq"], block.arrays["pixeldq"]
         after = 1 if state["has_first"] and block.start == 0 else 0
         counts = [0, 0, 0, 0]
-        if after:
-            counts[:2] = skip_groups(groupdq[:1], pixeldq, int(state["first"]))
-        if state["has_later"] and len(groupdq) > after:
-            counts[2:] = skip_groups(groupdq[after:], pixeldq, int(state["later"]))
+        (above, below), height = block.row_halo, len(pixeldq)
+        for rows in (slice(above, height - below), slice(0, above), slice(height - below, height)):  # only the band's own rows count
+            if rows.start == rows.stop:
+                continue
+            found = [0, 0, 0, 0]
+            if after:
+                found[:2] = skip_groups(groupdq[:1, :, rows], pixeldq[rows], int(state["first"]))
+            if state["has_later"] and len(groupdq) > after:
+                found[2:] = skip_groups(groupdq[after:, :, rows], pixeldq[rows], int(state["later"]))
+            counts = found if rows.start == above else counts
         block.tables["RSCD"] = np.array([tuple(counts)], dtype=[(name, np.int64) for name in COUNTS])
         return block
 

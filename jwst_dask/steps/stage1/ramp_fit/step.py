@@ -15,7 +15,7 @@ from jwst_dask.core.step import BlockStep, Skip, State, param
 from jwst_dask.kernels.ramp.fit import Timing, fit_noise, limits, stage_one, used_groups
 from jwst_dask.kernels.ramp.fitopt import fit_options
 from jwst_dask.kernels.ramp.likely import MIN_GROUPS, fit_likely, read_pattern
-from jwst_dask.steps.stage1.ramp_fit.planes import OPTIONS, Pending, finished, packed, rate_arrays, sums_in
+from jwst_dask.steps.stage1.ramp_fit.planes import OPTIONS, RATE, Pending, finished, packed, rate_arrays, sums_in
 from jwst_dask.steps.stage1.reference import band, contents, locate, plane, sequence
 
 if TYPE_CHECKING:
@@ -96,8 +96,22 @@ class RampFitStep(BlockStep):
             if dark.shape == model.data.shape[-2:] and dark.any():
                 state["dark"] = dark
         state["selected"] = np.array(self._selected(ngroups))
-        model.meta.bunit_data = model.meta.bunit_err = "DN/s"
+        state["rows"] = int(model.data.shape[-2])
+        if self.save_opt:
+            self._optional(draft, bool(state["likely"]))
+        draft.model = rate_cube(model)
         return state
+
+    def _optional(self, draft: Draft, likely: bool) -> None:
+        """Optional results go to a product of their own."""
+        from stdatamodels.jwst import datamodels
+
+        if likely:
+            draft.extras["likely_chisq"] = None
+            return
+        model = datamodels.RampFitOutputModel()
+        model.update(draft.model)
+        draft.extras["fitopt"] = model
 
     def _selected(self, ngroups: int) -> tuple[int, int]:
         """First group in use and the end of those in use, by the user's choice."""
@@ -119,7 +133,8 @@ class RampFitStep(BlockStep):
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
         arrays = self._likely(block, state) if bool(state["likely"]) else self._lines(block, state)
         kept = {name: value for name, value in block.arrays.items() if name not in ("groupdq", "pixeldq", "zeroframe", "refout", "sci", "err")}
-        return dataclasses.replace(block, arrays={**arrays, **kept})
+        tables = {**block.tables, "ramp_fit": np.array([("unusable" in arrays,)], dtype=[("unusable", "?")])}
+        return dataclasses.replace(block, arrays={**arrays, **kept}, tables=tables)
 
     def _lines(self, block: Block, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
         sci, groupdq, suppress = block.arrays["sci"], block.arrays["groupdq"], self.suppress_one_group and block.arrays["sci"].shape[1] > 1
@@ -139,10 +154,11 @@ class RampFitStep(BlockStep):
             arrays |= {OPTIONS + one.name: getattr(options, one.name) for one in dataclasses.fields(options)}
         if block.nints != int(state["nints"]):
             return arrays
-        if sums.saturated:
+        if sums.saturated and sci.shape[2] == int(state.get("rows", sci.shape[2])):
             return _nothing(sci, pending.pixeldq)
         own = sums_in(arrays)
-        return finished(arrays, own, pending) | rate_arrays(own, pending)
+        found = finished(arrays, own, pending) | rate_arrays(own, pending)
+        return found | {"unusable": np.array(True)} if sums.saturated else found  # the other bands decide
 
     def _likely(self, block: Block, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
         sci = block.arrays["sci"]
@@ -156,8 +172,27 @@ class RampFitStep(BlockStep):
         return arrays | rate_arrays(None, cube=arrays) if block.nints == int(state["nints"]) else arrays
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    return int(value[0]), int(value[1])
+def _pair(value: Any) -> tuple[int, int] | None:
+    """First group in use and the end of those in use; None for a negative pair, which says that too few are left."""
+    return (int(value[0]), int(value[1])) if int(value[0]) >= 0 else None
+
+
+def rate_cube(ramp: Any) -> Any:
+    """The model of count rates that a model of ramps becomes, of one integration of zeros."""
+    from stdatamodels.jwst import datamodels
+
+    from jwst_dask.data.models import blank, copy_metadata
+    from jwst_dask.data.ramps import zeros
+
+    cube, shape = blank(datamodels.CubeModel), ramp.data.shape[-2:]
+    copy_metadata(cube, ramp)
+    for name in ("data", "err", "var_poisson", "var_rnoise"):
+        cube.instance[name] = zeros(np.float32, 1, *shape)
+    cube.instance["dq"] = zeros(np.uint32, 1, *shape)
+    if ramp.instance.get("int_times") is not None:
+        cube.instance["int_times"] = ramp.instance["int_times"]
+    cube.meta.bunit_data = cube.meta.bunit_err = "DN/s"
+    return cube
 
 
 def _dark(block: Block, state: Mapping[str, Any]) -> np.ndarray | float:
@@ -169,4 +204,5 @@ def _nothing(sci: np.ndarray, pixeldq: np.ndarray) -> dict[str, np.ndarray]:
     shape = (sci.shape[0], *sci.shape[2:])
     zeros = {name: np.zeros(shape, np.float32) for name in ("err", "var_poisson", "var_rnoise")}
     flags = np.broadcast_to(pixeldq | np.uint32(1), shape).copy()
-    return {"sci": np.full(shape, np.nan, np.float32), "dq": flags, **zeros, "unusable": np.array(True)}
+    found = {"sci": np.full(shape, np.nan, np.float32), "dq": flags, **zeros}
+    return {**found, **{RATE + name: array[0] for name, array in found.items()}, "unusable": np.array(True)}

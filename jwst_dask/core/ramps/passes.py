@@ -1,0 +1,171 @@
+"""Cut a chain of stage 1 into passes, and each pass into tiles.
+
+Some steps need whole frames (reference pixels), some all integrations of a pixel (jumps), and most neither. Steps that can share
+one kind of tile make a pass, inside which a ramp goes from step to step in memory; between passes it lies in a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jwst_dask.core.prepare import Stage
+
+WHOLE, FRAMES, BANDS, GROUPS, STREAM = "whole", "frames", "bands", "groups", "stream"
+ANY = ""
+SAMPLE_BYTES = 5
+"""Of one sample of a ramp: its value and its flags."""
+RESULT_BYTES = 28
+"""Of one pixel of an integration when it has been fitted."""
+LOOKS_AT_GROUPS = ("jump", "ramp_fit")
+"""Steps that ask which groups are unusable all over the frame; for MIRI a pass before them must tell."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Integrations, rows and groups of a task."""
+
+    i0: int
+    i1: int
+    y0: int
+    y1: int
+    g0: int = 0
+    g1: int = 0
+
+    @property
+    def label(self) -> str:
+        """Name among the tiles of an exposure."""
+        return f"{self.i0:05d}-{self.i1:05d}.{self.y0:04d}-{self.y1:04d}.{self.g0:03d}"
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Consecutive links of a chain, and how frames are cut for them.
+
+    Attributes
+    ----------
+    kind : str
+        ``whole`` exposure, ``frames`` (some integrations), ``bands`` (rows), ``groups`` (frames of some groups), ``stream``.
+    first, last : int
+        Links ``first:last``.
+    shape : (int, int)
+        Of frames on the way in.
+    tiles : tuple of Tile
+    halo : int
+        Rows needed above and below a band.
+    facts : bool
+        Whether its tasks say which groups are unusable, for the next pass.
+    """
+
+    kind: str
+    first: int
+    last: int
+    shape: tuple[int, int]
+    tiles: tuple[Tile, ...]
+    halo: int = 0
+    facts: bool = False
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Size of an exposure, and what a task may hold of it.
+
+    Attributes
+    ----------
+    nints, ngroups : int
+    shape, after : (int, int)
+        Of frames, and of frames once interleaved reference pixels are taken out.
+    limit : int
+        Bytes of a tile.
+    chunk : int, optional
+        Integrations, or rows, that the user wants in a tile.
+    miri : bool
+    """
+
+    nints: int
+    ngroups: int
+    shape: tuple[int, int]
+    after: tuple[int, int]
+    limit: int
+    chunk: int | None = None
+    miri: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Of the whole ramp in memory."""
+        return self.nints * self.frame(self.shape)
+
+    def frame(self, shape: tuple[int, int]) -> int:
+        """Bytes of one integration."""
+        return shape[0] * shape[1] * (self.ngroups * SAMPLE_BYTES + RESULT_BYTES)
+
+
+def halo_of(stage: Stage) -> int:
+    """Rows that a step needs above and below its own."""
+    return int(getattr(stage.step, "band_halo", 0) or 0)
+
+
+def need(stage: Stage, extent: Extent, shape: tuple[int, int]) -> str:
+    """What kind of tile a step asks for."""
+    step: Any = stage.step
+    everything = bool(getattr(step, "needs_all_integrations", False))
+    if (asks := getattr(step, "whole_exposure", None)) is not None:
+        everything |= bool(asks(shape, extent.nints)) or shape != extent.after
+    if getattr(step, "band_halo", None) is None:
+        if everything:
+            return STREAM if hasattr(step, "stream") else WHOLE
+        alone = getattr(step, "group_context", None)
+        single = alone is not None and alone(stage.state) is not None
+        return GROUPS if single and extent.frame(shape) > extent.limit else FRAMES
+    return BANDS if everything or step.alias == "ramp_fit" else ANY
+
+
+def plan_passes(links: Sequence[Stage], extent: Extent) -> list[Pass]:
+    """Passes of an exposure, in order.
+
+    A small exposure is one pass. Else steps that do not care go with those before them, the first ones with those that follow.
+    """
+    if extent.nbytes <= extent.limit // 2 and extent.chunk is None:
+        return [Pass(WHOLE, 0, len(links), extent.shape, (Tile(0, extent.nints, 0, extent.shape[0]),))]
+    runs: list[tuple[str, int, int, tuple[int, int]]] = []
+    shape, looks = extent.shape, next((k for k, link in enumerate(links) if link.step.alias in LOOKS_AT_GROUPS), 0) if extent.miri else 0
+    for k, link in enumerate(links):
+        kind = need(link, extent, shape)
+        last = runs[-1] if runs else None
+        joins = last is not None and last[0] not in (STREAM, GROUPS, WHOLE) and kind not in (STREAM, GROUPS, WHOLE) and k != looks
+        if joins and last is not None and (kind in (ANY, last[0]) or last[0] == ANY):
+            runs[-1] = (last[0] or kind, last[1], k + 1, last[3])
+        else:
+            runs.append((kind, k, k + 1, shape))
+        if getattr(link.step, "alias", "") == "refpix":
+            shape = extent.after
+    if not runs or runs[0][0] == STREAM:  # which reads from a store only
+        runs.insert(0, (ANY, 0, 0, extent.shape))
+    return [_tiled(kind, first, last, shape, links, extent, first < looks <= last) for kind, first, last, shape in runs]
+
+
+def _tiled(kind: str, first: int, last: int, shape: tuple[int, int], links: Sequence[Stage], extent: Extent, facts: bool) -> Pass:
+    ny, nints = shape[0], extent.nints
+    if kind == ANY:
+        kind = FRAMES if extent.frame(shape) <= extent.limit else BANDS
+    if kind in (STREAM, WHOLE):
+        return Pass(kind, first, last, shape, (Tile(0, nints, 0, ny),), facts=facts)
+    if kind == GROUPS:
+        size = max(1, extent.limit // (2 * SAMPLE_BYTES * ny * shape[1]))
+        edges = _edges(extent.ngroups, size)
+        return Pass(kind, first, last, shape, tuple(Tile(i, i + 1, 0, ny, a, b) for i in range(nints) for a, b in edges), facts=facts)
+    if kind == FRAMES:
+        size = extent.chunk or max(1, extent.limit // extent.frame(shape))
+        return Pass(kind, first, last, shape, tuple(Tile(a, b, 0, ny) for a, b in _edges(nints, size)), facts=facts)
+    halo = sum(halo_of(link) for link in links[first:last])
+    row = nints * extent.frame(shape) // ny
+    size = extent.chunk or max(1, extent.limit // row - 2 * halo)
+    return Pass(BANDS, first, last, shape, tuple(Tile(0, nints, a, b) for a, b in _edges(ny, size)), halo, facts)
+
+
+def _edges(n: int, size: int) -> list[tuple[int, int]]:
+    """`n` things cut into nearly equal parts of at most `size`."""
+    count = -(-n // max(1, min(size, n)))
+    marks = [n * i // count for i in range(count + 1)]
+    return list(zip(marks[:-1], marks[1:]))

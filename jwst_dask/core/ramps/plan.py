@@ -1,0 +1,164 @@
+"""An exposure of ramps in a plan: its passes, their tasks, and what its products lack until the last of them is done."""
+
+from __future__ import annotations
+
+
+import logging
+import math
+import os
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jwst_dask.core.blocks import Receipt, Write
+from jwst_dask.core.errors import InputError
+from jwst_dask.core.plan import ExposurePlan, PlannedProduct
+from jwst_dask.core.prepare import StateStore
+from jwst_dask.core.ramps import products as ramp_products
+from jwst_dask.core.ramps.passes import STREAM, Pass
+from jwst_dask.core.ramps.store import RampStore, load_facts
+from jwst_dask.core.ramps.tasks import Gate, RampTask
+
+log = logging.getLogger(__name__)
+
+
+
+@dataclass
+class RampExposurePlan(ExposurePlan):
+    """One exposure through stage 1.
+
+    Attributes
+    ----------
+    passes : list of Pass
+    ngroups : int
+    scratch : Path
+        Folder of the stores between passes.
+    limit : int
+        Bytes that a tile may have.
+    """
+
+    passes: list[Pass] = field(default_factory=list)
+    ngroups: int = 0
+    zeroframe: bool = False
+    scratch: Path = Path()
+    limit: int = 0
+    found: dict[str, list[Receipt]] = field(default_factory=dict)
+
+    def ntasks(self) -> int:
+        """Tasks of a run."""
+        return sum(len(p.tiles) for p in self.passes) + max(0, len(self.passes) - 1)
+
+    def summary(self) -> str:
+        """What is done with it, in a few words."""
+        ny, nx = self.passes[0].shape
+        words = ", then ".join(f"{len(p.tiles)} {p.kind}" if len(p.tiles) > 1 or p.kind in ("frames", "bands") else p.kind for p in self.passes)
+        return f"{self.nints} x {self.ngroups} groups of {ny} x {nx}: {words}"
+
+    @property
+    def nints(self) -> int:
+        """Integrations in the file."""
+        return int(self.file.hdu("SCI").shape[0])
+
+    def bytes_read(self) -> int:
+        """Bytes of pixels read from the file, halos included."""
+        sci = self.file.hdu("SCI")
+        first = self.passes[0]
+        rows = sum((t.y1 - t.y0) + 2 * first.halo for t in first.tiles if t.i0 == 0 and t.g0 == 0)
+        return int(math.prod(sci.shape) * np.dtype(sci.dtype).itemsize * (rows / first.shape[0] if first.kind == "bands" else 1))
+
+    def tasks(self, store: StateStore, level3: PlannedProduct | None, ver: int) -> list[Any]:
+        """Tasks of all passes; none if nothing is to be made."""
+        wanted = self.pending()
+        if not wanted:
+            return []
+        links, out = self.links(), []
+        last = max((k for k, one in enumerate(self.passes) if any(one.first <= p.after <= one.last for p in wanted)), default=0)
+        origin: Any = self.file
+        states = [(stage.step, store.put(stage.state)) for stage in links]
+        gate, facts = "", ""
+        for k, one in enumerate(self.passes[: last + 1]):
+            sink = None
+            if k < last or one.kind == STREAM:
+                sink = self._store(k, one)
+            leaves = str(self.scratch / f"facts{k}") if one.facts and k < last else ""
+            for folder in filter(None, (leaves, str(self.scratch / "dump"))):
+                Path(folder).mkdir(parents=True, exist_ok=True)
+            writes = self._writes(k, one, wanted)
+            source = self._reads(origin, k, one)
+            tasks = [RampTask(f"{self.name}.{self.index}[{k}:{tile.label}]", self.index, self.file.path, source, sink, tuple(states[one.first : one.last]), writes,
+                              one.kind, tile, one.halo, facts, leaves, str(self.scratch / "dump"), (gate,) if gate else ()) for tile in one.tiles]  # fmt: skip
+            out += tasks
+            if k < last:
+                old = origin.folder if isinstance(origin, RampStore) else ""
+                gate = f"{self.name}.{self.index}[{k}:gate]"
+                out.append(Gate(gate, self.index, self.file.path, old, tuple(task.name for task in tasks)))
+            origin, facts = sink, leaves or facts
+        return out
+
+    def _reads(self, origin: Any, k: int, one: Pass) -> Any:
+        """Where a pass reads; a step that streams reads a store, which the file has to be copied to if it comes first."""
+        if one.kind == STREAM and not isinstance(origin, RampStore):
+            raise InputError(f"{os.path.basename(self.file.path)}: a pass that streams cannot be the first")
+        return origin
+
+    def _store(self, k: int, one: Pass) -> RampStore:
+        shape = self.passes[k + 1].shape if k + 1 < len(self.passes) else one.shape
+        sink = RampStore(str(self.scratch / f"pass{k}"), self.nints, self.ngroups, shape, self.zeroframe, self.limit)
+        sink.create()
+        return sink
+
+    def _writes(self, k: int, one: Pass, wanted: list[PlannedProduct]) -> tuple[Write, ...]:
+        """Products that are complete within a pass; one at its end is written there, not at the start of the next."""
+        out = []
+        for planned in wanted:
+            if planned.layout is None or not (one.first < planned.after <= one.last or (k == 0 and planned.after == 0)):
+                continue
+            names = {hdu: planned.arrays[hdu] for (hdu, _) in planned.layout.regions if hdu in planned.arrays}
+            cubes = tuple((names[hdu], region) for (hdu, _), region in planned.layout.regions.items() if hdu in names)
+            out.append(Write(str(planned.temporary), planned.after - one.first, cubes))
+        return tuple(out)
+
+    def note(self, receipt: Receipt) -> None:
+        """Keep the tables of a finished task until the exposure is done."""
+        for name in receipt.tables:
+            self.found.setdefault(name, []).append(receipt)
+
+    def finish_products(self) -> None:
+        """Put what only all tasks together know into the products' metadata."""
+        late = ramp_products.late_metadata(self.draft, {name: [r.tables[name] for r in receipts] for name, receipts in self.found.items()})
+        for planned in self.pending():
+            if planned.model is not None and planned.temporary is not None and late:
+                ramp_products.rewrite(planned, {k: v for k, v in late.items() if ramp_products.concerns(k, planned.recorded)})
+
+    def withheld(self, planned: PlannedProduct) -> str:
+        """Why a product is not made after all ('' if it is)."""
+        tables = [r.tables["ramp_fit"] for r in self.found.get("ramp_fit", ())]
+        if planned.product.suffix in ("rate", "rateints", "fitopt", "likely_chisq", "ramp_fit") and tables and all(bool(t["unusable"].all()) for t in tables):
+            return "no ramp can be fitted (all are saturated from their first group on, or too few groups are left)"
+        return ""
+
+    def assemble(self, planned: PlannedProduct) -> bool:
+        """Put an optional product together from what the tasks left."""
+        dumps = load_facts(str(self.scratch / "dump"), "dump-")
+        return ramp_products.assemble(planned, dumps, self.draft)
+
+    def after_all(self) -> None:
+        """What a step wants done when its exposure is finished."""
+        dumps = load_facts(str(self.scratch / "dump"), "dump-") if (self.scratch / "dump").exists() else []
+        for stage in self.links():
+            closing: Any = getattr(stage.step, "close", None)
+            if closing is not None:
+                closing(self.draft, dumps)
+
+    def discard(self) -> None:
+        """Remove the stores of a run that did not end well."""
+        self.clean()
+
+    def clean(self) -> None:
+        """Remove the stores."""
+        import shutil
+
+        shutil.rmtree(self.scratch, ignore_errors=True)

@@ -1,0 +1,97 @@
+"""Plan an exposure of ramps: its draft through the chain, products laid out on the way, passes at the end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jwst_dask
+from jwst_dask.core import chunks, ledger
+from jwst_dask.core.config import setting
+from jwst_dask.core.pipeline import Product
+from jwst_dask.core.plan import PlannedProduct
+from jwst_dask.core.prepare import Stage
+from jwst_dask.core.ramps.passes import Extent, plan_passes
+from jwst_dask.core.ramps.plan import RampExposurePlan
+from jwst_dask.core.ramps.products import model_of
+from jwst_dask.data.exposure import Draft
+
+ASSEMBLED = {"fitopt": "opt_"}
+"""Products whose size is not known before they are made."""
+
+
+def plan_ramp(planner: Any, index: int, file: Any) -> RampExposurePlan:
+    """Plan one exposure of ramps.
+
+    Parameters
+    ----------
+    planner : jwst_dask.core.planner.ExposurePlanner
+    index : int
+    file : FitsFile
+
+    Raises
+    ------
+    JwstDaskError
+        When it cannot be planned.
+    """
+    from jwst_dask.data.ramps import ramp_draft
+    from jwst_dask.io.ramps import check_input
+
+    check_input(file)
+    draft = ramp_draft(file.path, file)
+    exp_type = str(draft.model.meta.exposure.type)
+    order = planner.pipeline.order(exp_type, os.path.basename(file.path))
+    planner.inputs = [ledger.Identity.of(file.path)]
+    nints, ngroups, ny, nx = file.hdu("SCI").shape
+    miri = str(draft.model.meta.instrument.name).upper() == "MIRI"
+
+    def on_product(product: Product, draft: Draft, stages: list[Stage]) -> None:
+        if _wanted(planner, product, stages):
+            plan_product(planner, product, draft, stages)
+
+    from jwst_dask.core import prepare
+
+    stages = prepare.prepare(draft, order, planner.steps, planner._references, planner._provenance(), on_product=on_product, pixels=planner.opts.pixels)
+    limit = chunks.budget(planner.where.memory_limit, planner.where.threads)
+    chunk = planner.opts.chunk or setting("chunks.integrations")
+    extent = Extent(nints, ngroups, (ny, nx), draft.shape, limit, chunk, miri)
+    passes = plan_passes([stage for stage in stages if stage.runs], extent)
+    tile = max((max(t.i1 - t.i0 for t in p.tiles) * max(t.y1 - t.y0 + 2 * p.halo for t in p.tiles) * extent.frame(p.shape) // p.shape[0] for p in passes), default=0)
+    bounds = tuple((t.i0, t.i1) for t in passes[0].tiles)
+    plan = chunks.ChunkPlan(bounds, tile // max(1, max(b - a for a, b in bounds)), 0)
+    scratch = Path(planner.opts.workspace) / "ramps" / f"{planner.opts.run_id}-{index}"
+    return RampExposurePlan(index, planner.request.name, file, draft, stages, planner.products, plan, passes=passes, ngroups=ngroups,
+                            zeroframe="ZEROFRAME" in file, scratch=scratch, limit=limit)  # fmt: skip
+
+
+def _wanted(planner: Any, product: Product, stages: list[Stage]) -> bool:
+    """Whether a product of the order is asked for."""
+    fitted = any(stage.step.alias == "ramp_fit" and stage.status == "COMPLETE" for stage in stages)
+    fits = any(stage.step.alias == "ramp_fit" for stage in stages)
+    if product.suffix == "ramp" and not product.needs:
+        return (fits and not fitted) or bool(planner.own.get("save_calibrated_ramp") and planner.own["save_calibrated_ramp"].value and not fits)
+    return True
+
+
+def plan_product(planner: Any, product: Product, draft: Draft, stages: list[Stage]) -> None:
+    """Lay out a product as the chain has it now."""
+    from jwst_dask.core.planner import stamp
+    from jwst_dask.io.layout import plan_layout
+    from jwst_dask.io.names import product_name
+
+    name = product_name(product.base or planner.request.name, product.suffix)
+    final = Path(product.folder or planner.opts.output_dir).absolute() / name
+    if product.extra and draft.extras[product.extra] is not None:
+        model, shapes, arrays = draft.extras[product.extra], {}, {}
+    else:
+        model, shapes, arrays = model_of(product.suffix, draft)
+    model.meta.filename = final.name
+    stamp(model, stages)
+    key = ledger.product_key(planner.inputs, [ledger.stage_record(s) for s in stages],
+                             {"version": jwst_dask.__version__, "pipeline": planner.pipeline.alias, "product": final.name})  # fmt: skip
+    layout = None if product.suffix in ASSEMBLED else plan_layout(model, {}, shapes=shapes)
+    done = planner.opts.resume and planner.book.is_current(final, key)
+    recorded = tuple(stage.step.alias for stage in stages if stage.status == "COMPLETE")
+    planner.products.append(PlannedProduct(product, final, layout, sum(stage.runs for stage in stages), key, done, arrays=arrays,
+                                           model=model, shapes=shapes, recorded=recorded))  # fmt: skip

@@ -1,0 +1,259 @@
+"""The tasks of stage 1: take a tile of ramps through the links of a pass, write products, leave the rest for the next pass."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+from jwst_dask.core.blocks import Receipt, Write
+from jwst_dask.core.ramps.passes import GROUPS, STREAM, Tile
+from jwst_dask.core.ramps.store import RampStore, load_facts, save_facts
+from jwst_dask.core.step import Step
+from jwst_dask.data.exposure import Block
+
+KEPT = ("jump", "RSCD", "ramp_fit")
+"""Tables of blocks that go back to the client."""
+DUMPED = ("opt_", "persistence_window")
+"""Arrays, by the beginning of their names, that the client puts together when the exposure is done."""
+
+
+@dataclass(frozen=True)
+class RampTask:
+    """One tile of one pass; plain, small, deterministic.
+
+    Attributes
+    ----------
+    name, exposure, source
+        Name of the task, index of the exposure, and its file for messages.
+    origin : FitsFile or RampStore
+        Where ramps come from.
+    sink : RampStore, optional
+        Where they go for the next pass.
+    links : tuple of (Step, str)
+        Steps and the files of their states.
+    writes : tuple of Write
+        Rows of products.
+    kind, tile, halo
+        See `core.ramps.passes.Pass`.
+    facts : str
+        Folder of what the pass before has found out ('' without).
+    leaves : str
+        Folder for what this pass finds out.
+    dump : str
+        Folder for arrays that the client puts together.
+    needs : tuple of str
+        Names of tasks that must be done before.
+    """
+
+    name: str
+    exposure: int
+    source: str
+    origin: Any
+    sink: RampStore | None
+    links: tuple[tuple[Step, str], ...]
+    writes: tuple[Write, ...]
+    kind: str
+    tile: Tile
+    halo: int = 0
+    facts: str = ""
+    leaves: str = ""
+    dump: str = ""
+    needs: tuple[str, ...] = ()
+    slit: str = ""
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Compressed: the tasks of an exposure have most in common."""
+        values = tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+        return _unpacked, (zlib.compress(cloudpickle.dumps(values), 1),)
+
+    def process(self) -> Receipt:
+        """Do it. Repeatable: it reads what it does not write."""
+        clock = time.perf_counter()
+        if self.kind == STREAM:
+            return self._stream(clock)
+        block = self._read()
+        read, nbytes = time.perf_counter() - clock, sum(a.nbytes for a in block.arrays.values())
+        seconds: dict[str, float] = {}
+        written, out = 0.0, 0
+        for place in range(len(self.links) + 1):
+            if place:
+                clock = time.perf_counter()
+                block = _trimmed(block, sum(_halo(step) for step, _ in self.links[place - 1 :]))
+                step, state = self.links[place - 1]
+                block = step.run(block, self._state(step, state))
+                seconds[step.alias] = seconds.get(step.alias, 0.0) + time.perf_counter() - clock
+            clock = time.perf_counter()
+            out += sum(_write(write, block) for write in self.writes if write.after == place)
+            written += time.perf_counter() - clock
+        clock = time.perf_counter()
+        block = _trimmed(block, 0)
+        if self.sink is not None:
+            out += self.sink.put(self._own(block))
+        if self.leaves and "groupdq" in block.arrays:
+            save_facts(self.leaves, self.tile.label, facts_of(block))
+        self._dump(block)
+        flagged = int(np.count_nonzero(block.arrays["dq"] & 1)) if "dq" in block.arrays else 0
+        tables = {name: block.tables[name] for name in KEPT if name in block.tables}
+        return Receipt(self.name, self.exposure, self.tile.i0, block.arrays["sci"].shape[0], tables, flagged, block.arrays["sci"].size, read, seconds,
+                       written + time.perf_counter() - clock, nbytes, out)  # fmt: skip
+
+    def _read(self) -> Block:
+        tile = self.tile
+        if self.kind == GROUPS:
+            context = (0, 1) if tile.g0 > 0 and self._context() else None
+            block = self._tile(tile.i0, tile.i1, tile.y0, tile.y1, (tile.g0, tile.g1))
+            if context is not None:
+                first = self._tile(tile.i0, tile.i1, tile.y0, tile.y1, context)
+                for name in ("sci", "groupdq"):
+                    block.arrays[name] = np.concatenate((first.arrays[name], block.arrays[name]), axis=1)
+            return block
+        ny = self.origin.shape[0] if isinstance(self.origin, RampStore) else self.origin.hdu("SCI").shape[-2]
+        above, below = min(self.halo, tile.y0), min(self.halo, ny - tile.y1)
+        block = self._tile(tile.i0, tile.i1, tile.y0 - above, tile.y1 + below, None)
+        block.row_halo = (above, below)
+        return block
+
+    def _tile(self, i0: int, i1: int, y0: int, y1: int, groups: tuple[int, int] | None) -> Block:
+        if isinstance(self.origin, RampStore):
+            return self.origin.read(i0, i1, y0, y1, groups)
+        from jwst_dask.io.ramps import read_ramp
+
+        return read_ramp(self.origin, i0, i1, y0, y1, groups=groups)
+
+    def _context(self) -> bool:
+        """Whether groups are corrected together with the first of their integration."""
+        step, state = self.links[0]
+        declared: Any = step
+        return bool(declared.group_context(self._state(step, state)))
+
+    def _own(self, block: Block) -> Block:
+        """Without a first group that was only there for the others."""
+        if self.kind != GROUPS or block.arrays["sci"].shape[1] == self.tile.g1 - self.tile.g0:
+            return block
+        arrays = {name: array[:, 1:] if name in ("sci", "groupdq") else array for name, array in block.arrays.items()}
+        return dataclasses.replace(block, arrays=arrays)
+
+    def _state(self, step: Step, path: str) -> dict[str, Any]:
+        from jwst_dask.refs.load import load_npz
+
+        state = dict(load_npz(path)) if path else {}
+        return state | self._found(step, state) if self.facts else state
+
+    def _found(self, step: Step, state: dict[str, Any]) -> dict[str, Any]:
+        """What a step wants to know of the whole frame."""
+        if step.alias not in ("jump", "ramp_fit"):
+            return {}
+        parts = load_facts(self.facts, "")
+        if not parts:
+            return {}
+        if step.alias == "jump":
+            dead = np.ones((max(int(part["i1"]) for part in parts), parts[0]["dead"].shape[1]), bool)
+            for part in parts:
+                dead[int(part["i0"]) : int(part["i1"])] &= part["dead"]
+            return {"dead_groups": dead}
+        from jwst_dask.kernels.ramp.fit import limits
+
+        declared: Any = step
+        name = "used_suppressed" if declared.suppress_one_group and parts[0]["dead"].shape[1] > 1 else "used"
+        used = np.logical_or.reduce([part[name] for part in parts])
+        first, last = (int(value) for value in state["selected"])
+        used[:first], used[last:] = False, False
+        found = limits(used)
+        return {"window": np.array(found if found is not None else (-1, -1))}
+
+    def _stream(self, clock: float) -> Receipt:
+        assert self.sink is not None
+        ((step, state),) = self.links
+        declared: Any = step
+        ramps: RampStore = self.origin
+        if (ramps.shape, ramps.names()) == (self.sink.shape, self.sink.names()):  # in place, but so that it can be done again
+            for name in ramps.names():
+                shutil.copyfile(os.path.join(ramps.folder, f"{name}.raw"), os.path.join(self.sink.folder, f"{name}.raw"))
+            ramps = self.sink
+        read, clock = time.perf_counter() - clock, time.perf_counter()
+        tables = declared.stream(ramps, self.sink, self._state(step, state)) or {}
+        seconds = {step.alias: time.perf_counter() - clock}
+        clock, written = time.perf_counter(), 0
+        if self.writes or self.leaves:
+            for block in self.sink.blocks():
+                written += sum(_write(write, block) for write in self.writes)
+                if self.leaves:
+                    save_facts(self.leaves, f"{block.start:05d}", facts_of(block))
+        if windows := {name: array for name, array in tables.items() if name.startswith(DUMPED)}:
+            save_facts(self.dump, f"dump-{self.tile.label}", windows | {"y0": np.array(0), "i0": np.array(0)})
+        kept = {name: table for name, table in tables.items() if name in KEPT}
+        return Receipt(self.name, self.exposure, 0, ramps.nints, kept, 0, 0, read, seconds, time.perf_counter() - clock, 0, written)
+
+    def _dump(self, block: Block) -> None:
+        if self.dump and (found := {name: a for name, a in block.arrays.items() if name.startswith(DUMPED)}):
+            save_facts(self.dump, f"dump-{self.tile.label}", found | {"y0": np.array(block.y0), "i0": np.array(block.start)})
+
+
+def _unpacked(packed: bytes) -> RampTask:
+    return RampTask(*cloudpickle.loads(zlib.decompress(packed)))
+
+
+def _halo(step: Step) -> int:
+    return int(getattr(step, "band_halo", 0) or 0)
+
+
+def _trimmed(block: Block, halo: int) -> Block:
+    """A block with at most `halo` rows above and below its own."""
+    above, below = (max(0, have - halo) for have in block.row_halo)
+    if not above and not below:
+        return block
+    height = block.arrays["sci"].shape[-2]
+    arrays = {name: np.ascontiguousarray(array[..., above : height - below, :]) if array.ndim >= 2 else array for name, array in block.arrays.items()}
+    return dataclasses.replace(block, arrays=arrays, y0=block.y0 + above, row_halo=(block.row_halo[0] - above, block.row_halo[1] - below))
+
+
+def facts_of(block: Block) -> dict[str, np.ndarray]:
+    """Which groups are unusable in all pixels of a block, and which may be used."""
+    from jwst_dask.kernels.ramp.fit import used_groups
+    from jwst_dask.kernels.ramp.jump import dead_groups
+
+    groupdq = block.arrays["groupdq"]
+    n = groupdq.shape[1]
+    return {"dead": dead_groups(groupdq), "used": used_groups(groupdq, False, 0, n), "used_suppressed": used_groups(groupdq, True, 0, n),
+            "i0": np.array(block.start), "i1": np.array(block.start + len(groupdq))}  # fmt: skip
+
+
+def _write(write: Write, block: Block) -> int:
+    """Write what a block has of a product."""
+    from jwst_dask.io.layout import write_tile
+
+    (above, below), total = block.row_halo, 0
+    for name, region in write.cubes:
+        array = block.arrays[name]
+        array = array[..., above : array.shape[-2] - below, :]
+        write_tile(write.path, region, block.start, block.y0 + above, array, block.group0)
+        total += array.nbytes
+    return total
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Done when all tasks of a pass are: so that those of the next need one task and not all of them."""
+
+    name: str
+    exposure: int
+    source: str
+    old: str = ""
+    needs: tuple[str, ...] = ()
+    slit: str = ""
+
+    def process(self) -> Receipt:
+        """Remove the store that the pass has read."""
+        if self.old and Path(self.old).exists():
+            shutil.rmtree(self.old, ignore_errors=True)
+        return Receipt(self.name, self.exposure, 0, 0)
+
