@@ -19,7 +19,14 @@ Background = float | np.ndarray
 
 
 def clip_to_background(
-    image: np.ndarray, mask: np.ndarray, below: float = 3.0, above: float = 2.0, *, fit_histogram: bool = False, lower_half: bool = False
+    image: np.ndarray,
+    mask: np.ndarray,
+    below: float = 3.0,
+    above: float = 2.0,
+    *,
+    fit_histogram: bool = False,
+    lower_half: bool = False,
+    values: np.ndarray | None = None,
 ) -> np.ndarray:
     """Take pixels out of a mask that are too bright or too faint for background.
 
@@ -35,13 +42,16 @@ def clip_to_background(
         Take centre and standard deviation of a Gaussian fitted to the histogram of the values.
     lower_half : bool
         Take the statistics from the values below the centre, mirrored.
+    values : float32[pixel]
+        The values in the mask, if they are known: sorted.
 
     Returns
     -------
     float32[pixel]
         The values that are left, sorted.
     """
-    values = clip.sorted_pixels(image, mask)
+    if values is None:
+        values = clip.sorted_pixels(image, mask)
     if not values.size:
         return values
     used, (centre, sigma) = values, _centre(values, fit_histogram)
@@ -107,15 +117,23 @@ def background_level(image: np.ndarray, mask: np.ndarray, method: str | None, bo
     -------
     float32 or float32[y, x]
     """
+    return subtracted_level(image, mask, method, box)[0]
+
+
+def subtracted_level(
+    image: np.ndarray, mask: np.ndarray, method: str | None, box: Sequence[int] | None = None
+) -> tuple[Background, np.ndarray | None]:
+    """The level, as `background_level` gives it, and the values in the mask less a level that is one number (sorted; None otherwise)."""
     if method is None:
-        return 0.0
+        return 0.0, None
     values = clip_to_background(image, mask, SIGMA, SIGMA, lower_half=True)
     if method == "model":
         try:
-            return smooth_background(image, mask, box)
+            return smooth_background(image, mask, box), None
         except ValueError as error:
             log.error("the background cannot be modelled (%s); going on with its median", error)
-    return np.float32(clip.median32(values))  # type: ignore[return-value]
+    level = np.float32(clip.median32(values))
+    return level, values - level  # type: ignore[return-value]
 
 
 def smooth_background(image: np.ndarray, mask: np.ndarray, box: Sequence[int] | None) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jwst_dask.steps.stage2.clean_flicker_noise.background import Background, background_level, clip_to_background
+from jwst_dask.steps.stage2.clean_flicker_noise.background import Background, clip_to_background, subtracted_level
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +90,10 @@ def clean_image(image: np.ndarray, mask: np.ndarray, recipe: Recipe, flat: np.nd
         return None
     background: Background = 0.0
     if recipe.background_method is not None:
-        background = background_level(image, mask, recipe.background_method, recipe.background_box_size)
+        background, values = subtracted_level(image, mask, recipe.background_method, recipe.background_box_size)
         image -= background
         if recipe.n_sigma > 0:
-            clip_to_background(image, mask, recipe.n_sigma, recipe.n_sigma, lower_half=True)
+            clip_to_background(image, mask, recipe.n_sigma, recipe.n_sigma, lower_half=True, values=values)
     cleaned = _without_noise(image, mask, recipe)
     cleaned += background
     if flat is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 BYTES = 64 * 2**20
 """Of pixels in memory at a time."""
+EXTRACTION = ("extract_2d", "extract_1d", "white_light")
+NO_FLUX = "no integration has a flux to scale it to"
 
 
 def median_image(draft: Draft, refs: References) -> State | Skip:
@@ -41,16 +44,22 @@ def median_image(draft: Draft, refs: References) -> State | Skip:
         flux = _extracted(draft, refs) if bright else _medians(draft.path)
     except JwstDaskError as error:
         return Skip(f"a median image cannot be made: {error}")
+    scale = relative(flux)
+    return Skip(f"a median image cannot be made: {NO_FLUX}") if scale is None else {"median": _median(draft.path), "scale": scale}
+
+
+def relative(flux: np.ndarray) -> np.ndarray | None:
+    """Brightness of integrations over their median (float[integration]); None if none has any."""
     middle = np.nanmedian(flux) if np.isfinite(flux).any() else np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = flux / middle
     bad = ~np.isfinite(scale)
     if bad.all():
-        return Skip("a median image cannot be made: no integration has a flux to scale it to")
+        return None
     if bad.any():
         log.warning("%d of %d integrations have no flux: they get the median of the others", bad.sum(), bad.size)
         scale[bad] = np.median(scale[~bad])
-    return {"median": _median(draft.path), "scale": scale}
+    return np.asarray(scale)
 
 
 def _medians(path: str) -> np.ndarray:
@@ -80,24 +89,37 @@ def _extracted(draft: Draft, refs: References) -> np.ndarray:
     """White-light flux of each integration: cut-out and extraction of a point source with default parameters."""
     from jwst_dask.core.chunks import split
     from jwst_dask.io.fits import read_block, scan
-    from jwst_dask.steps import step_class
 
     file, first = scan(draft.path), draft.first
     tree = {name: copy.deepcopy(value) if name == "meta" else value for name, value in _without_wcs(draft).items()}
     mine = dataclasses.replace(draft, model=_model_like(draft.model, tree), spectra=None, extras={}, log=[], quality={}, first=first)
     chain: list[tuple[Any, State]] = []
-    for alias in ("extract_2d", "extract_1d", "white_light"):
-        step = step_class(alias)()
-        state = step.prepare(mine, _scoped(refs, step))
-        if isinstance(state, Skip):
-            raise JwstDaskError(f"{alias}: {state.reason}")
-        if alias == "extract_2d":
-            mine.model.source_type = "POINT"
-        chain.append((step, {name: np.asarray(value) for name, value in state.items()}))
+    for link in extraction(mine, refs):
+        chain.append(link)
         mine.first = lambda: _through(read_block(file, 0, 1), chain)
     per = sum(hdu.nbytes for hdu in file.hdus if hdu.kind == "image") // max(1, draft.nints)
     blocks = split(draft.nints, per, BYTES)
     return np.concatenate([_through(read_block(file, start, stop), chain).tables["white_light"] for start, stop in blocks.bounds])
+
+
+def extraction(mine: Draft, refs: References) -> Iterator[tuple[Any, State]]:
+    """Steps, with their states, that turn integrations into the flux of a point source; the draft is changed.
+
+    Raises
+    ------
+    JwstDaskError
+        When one of them does not apply.
+    """
+    from jwst_dask.steps import step_class
+
+    for alias in EXTRACTION:
+        step = step_class(alias)()
+        state = step.prepare(mine, _scoped(refs, step))
+        if isinstance(state, Skip):
+            raise JwstDaskError(f"{alias}: {state.reason}")
+        if alias == EXTRACTION[0]:
+            mine.model.source_type = "POINT"
+        yield step, {name: np.asarray(value) for name, value in state.items()}
 
 
 def _through(block: Any, chain: list[tuple[Any, State]]) -> Any:

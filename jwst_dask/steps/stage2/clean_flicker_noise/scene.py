@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jwst_dask.core.errors import InputError, ParameterError
+from jwst_dask.core.step import Skip
 from jwst_dask.data.dq import bits
 from jwst_dask.refs.load import CACHE, token
 from jwst_dask.steps.stage2.clean_flicker_noise.background import clip_to_background
@@ -56,7 +57,8 @@ def plane_mask(image: np.ndarray, dq: np.ndarray | None, state: Mapping[str, Any
         Divided by the flat, if there is one.
     dq : uint32[y, x]
     state : mapping
-        Of the step: ``areas`` (slits, not used if empty), ``fixed_rows`` and ``regions`` (whether science regions are masked).
+        Of the step: ``areas`` (slits, not used if empty), ``fixed_rows`` and ``regions`` (whether science regions are masked); of
+        some modes ``open``, ``traces``, ``unlit`` (flat indices of pixels that are masked too) and ``flags`` (in `dq`, of such).
     n_sigma : float
         Limit for signal; 0 for no clipping.
     fit_histogram : bool
@@ -72,13 +74,24 @@ def plane_mask(image: np.ndarray, dq: np.ndarray | None, state: Mapping[str, Any
             mask[y0:y1, x0:x1] = False
         if dq is not None:
             mask &= (dq & FAILED_OPEN) == 0
-        if "open" in state:
-            mask.reshape(-1)[np.asarray(state["open"])] = False
+            mask &= (dq & np.uint32(int(state.get("flags", 0)))) == 0
+        for name in ("open", "traces", "unlit"):
+            if name in state:
+                mask.reshape(-1)[np.asarray(state[name])] = False
         if bool(state["fixed_rows"]):
             mask[slice(*FIXED_SLIT_ROWS)] = False
     if n_sigma > 0:
         clip_to_background(image, mask, above=n_sigma, fit_histogram=fit_histogram)
     return np.asarray(mask)
+
+
+def open_shutters(draft: Draft, refs: Any) -> dict[str, Any]:
+    """Pixels lit by failed-open shutters (``open``), for an exposure that has not been through msa_flagging."""
+    from jwst_dask.steps import step_class
+
+    step = draft.steps.get("msa_flagging") or step_class("msa_flagging")()
+    found = step.prepare(draft, refs.scoped(step.overrides, step.references) if hasattr(refs, "scoped") else refs)
+    return {} if isinstance(found, Skip) else {"open": found["pixels"]}
 
 
 def user_mask(path: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""clean_flicker_noise: subtract correlated (1/f) noise from rates, told from the sky by what unlit pixels show."""
+"""clean_flicker_noise: subtract correlated (1/f) noise from rates or ramps, told from the sky by what unlit pixels show."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from jwst_dask.core.errors import InputError, ParameterError
-from jwst_dask.core.step import BlockStep, Skip, State, param
+from jwst_dask.core.errors import InputError, NoDataOnDetectorError, ParameterError
+from jwst_dask.core.step import BlockStep, Failed, Skip, State, param
+from jwst_dask.steps.stage1.draft_rate import Whole, is_ramp, prepare_rate
 from jwst_dask.steps.stage2.clean_flicker_noise import scene
 from jwst_dask.steps.stage2.clean_flicker_noise.clean import CORNERS, CORNERS_ALLSLITS, CleaningError, Recipe, clean_image
+from jwst_dask.steps.stage2.clean_flicker_noise.science import no_regions, regions
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
@@ -22,32 +24,33 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLEANED = ("NRS_MSASPEC", "NRS_IFU", "NRS_FIXEDSLIT", "NRS_BRIGHTOBJ")
+RAMPS = ("RampModel", "Level1bModel")
+"""Datamodels of exposures with groups."""
 WITH_SHUTTERS = ("NRS_MSASPEC", "NRS_IFU")
 AUTOMATIC = ("NIS_IMAGE", "NRC_IMAGE")
 """Exposure types for which the reference implementation chooses parameters by itself."""
 
 
-@dataclass(frozen=True)
-class Failed(Skip):
-    """The step cannot be carried out; products record it as FAILED and keep the input's pixels."""
-
-    status: ClassVar[str] = "FAILED"
-
-
 @dataclass(frozen=True, kw_only=True)
 class CleanFlickerNoiseStep(BlockStep):
-    """Fit and subtract the correlated noise of rate images and of the integrations of time series (``sci`` only).
+    """Fit and subtract the correlated noise of rate images and of the integrations of time series (``sci`` only), or of ramps.
 
     Per integration: a mask of unlit pixels, the level of their background, what is left of them fitted along the slow
     readout direction (``median``) or in frequency space (``fft``), subtracted. With `single_mask` the mask of a time series
-    is what is background in every integration of its file. Reference type: flat (with `apply_flat_field`).
+    is what is background in every integration of its file. Reference types: flat (with `apply_flat_field`, `autoparam`), pastasoss.
 
-    Side products: ``mask``, ``flicker_bkg``, ``flicker_noise``.
+    Of ramps (float32[integration, group, y, x]) the differences of consecutive groups are cleaned, less pixels flagged DO_NOT_USE or
+    JUMP_DET in ``groupdq``; masks come from a draft rate, that of the whole exposure with `single_mask`. `run` takes an exposure in one
+    block, `stream` goes through a stored one; the outcome is the same. Whole frames, all integrations.
+
+    Side products: ``mask``, ``flicker_bkg``, ``flicker_noise``. Of ramps they come among the arrays of the block that `run` returns, or
+    those of blocks that `stream` writes; a single mask as bool[y, x], with the first block.
 
     Raises
     ------
     InputError
-        Where science regions are to be masked that this version does not know (NRS_IFU), or without a WCS.
+        Where science regions are to be masked that this version does not know (NRS_IFU), or without a WCS; of ramps also without
+        the keywords that ramp_fit needs.
     ParameterError
         For a user's mask that cannot be read.
 
@@ -60,9 +63,11 @@ class CleanFlickerNoiseStep(BlockStep):
 
     alias: ClassVar[str] = "clean_flicker_noise"
     cal_step: ClassVar[str] = "clean_flicker_noise"
-    references: ClassVar[tuple[str, ...]] = ("flat",)
+    references: ClassVar[tuple[str, ...]] = ("flat", "pastasoss")
     reads: ClassVar[tuple[str, ...]] = ("sci", "dq")
     writes: ClassVar[tuple[str, ...]] = ("sci",)
+    band_halo: ClassVar[int | None] = None
+    needs_all_integrations: ClassVar[bool] = True
 
     autoparam: bool = param(False, "Choose fit and background parameters from the data (imaging only)")
     fit_method: str = param("median", "How the noise is fitted", choices=("fft", "median"))
@@ -86,42 +91,105 @@ class CleanFlickerNoiseStep(BlockStep):
         return ("flicker_bkg", "flicker_noise", *(() if self.single_mask else ("mask",)))
 
     def applies(self, meta: Mapping[str, Any]) -> Skip | None:
-        """Skipped for all but the spectroscopic modes of NIRSpec."""
+        """Skipped for rates of all but the spectroscopic modes of NIRSpec; of ramps `prepare` decides."""
         if (off := super().applies(meta)) is not None:
             return off
         exp_type = str(meta.get("exposure.type") or "").upper()
-        return None if exp_type in CLEANED else Skip(f"not for EXP_TYPE {exp_type}")
+        return None if exp_type in CLEANED or str(meta.get("model_type")) in RAMPS else Skip(f"not for EXP_TYPE {exp_type}")
 
     def prepare(self, draft: Draft, refs: References) -> State | Skip:
-        model = draft.model
         if self.background_box_size is not None and len(self.background_box_size) != 2:
             raise ParameterError("clean_flicker_noise.background_box_size needs two numbers, y and x")
-        if self.autoparam:
-            log.warning("autoparam has no values for EXP_TYPE %s: the parameters stay as they are", model.meta.exposure.type)
-        if self.background_method == "median_image" and draft.nints <= 1:
+        exp_type = str(draft.model.meta.exposure.type or "").upper()
+        if (unfit := self._unfit(exp_type, is_ramp(draft))) is not None:
+            return unfit
+        automatic = self.autoparam and is_ramp(draft) and exp_type in AUTOMATIC
+        if self.autoparam and not automatic:
+            log.warning("autoparam has no values for EXP_TYPE %s: the parameters stay as they are", exp_type)
+        series = self.background_method == "median_image" and not automatic
+        if series and draft.nints <= 1:
             return Failed(f"background_method=median_image needs several integrations, there is {draft.nints}")
         mask = self._mask_file()
         if mask and not _fits(scene.user_mask(mask).shape, draft):
             return Failed(f"user_mask {mask} has another shape than the data")
-        area = model.meta.subarray
-        state: State = {"path": draft.path, "nints": draft.nints, "detector": str(model.meta.instrument.detector).upper(),
-                        "subarray": str(area.name).upper(), "axis": abs(int(area.slowaxis or 1)) - 1, "user_mask": mask,
-                        "corner": np.array([area.ystart or 1, area.xstart or 1]), "flat": self._flat_file(refs)}  # fmt: skip
-        state |= self._regions(draft, refs) if self.mask_science_regions and not mask else _no_regions()
-        if self.background_method == "median_image":
+        state = self._facts(draft, refs, mask, automatic)
+        found = self._rates(draft, refs, series) if not is_ramp(draft) else self._ramps(draft, refs, series, automatic)
+        if isinstance(found, Skip):
+            return found
+        state |= found
+        self._lay_out(draft, state)
+        return state
+
+    def _unfit(self, exp_type: str, ramp: bool) -> Skip | None:
+        """Why the step does not do anything for an exposure."""
+        if not ramp:
+            return None if exp_type in CLEANED else Skip(f"not for EXP_TYPE {exp_type}")
+        if exp_type.startswith("MIR") and exp_type != "MIR_IMAGE":
+            return Failed(f"not for EXP_TYPE {exp_type}")
+        if self.fit_method == "fft" and exp_type not in CLEANED:
+            return Failed(f"fit_method=fft is not for EXP_TYPE {exp_type}; choose median")
+        return None
+
+    def _facts(self, draft: Draft, refs: References, mask: str, automatic: bool) -> State:
+        """What all kinds of exposures need."""
+        model, area = draft.model, draft.model.meta.subarray
+        axis = 0 if str(model.meta.exposure.type).startswith("MIR") else abs(int(area.slowaxis or 1)) - 1
+        return {"path": draft.path, "nints": draft.nints, "detector": str(model.meta.instrument.detector).upper(),
+                "subarray": str(area.name).upper(), "axis": axis, "user_mask": mask,
+                "corner": np.array([area.ystart or 1, area.xstart or 1]), "flat": self._flat_file(refs, automatic)}  # fmt: skip
+
+    def _rates(self, draft: Draft, refs: References, series: bool) -> State | Skip:
+        state = self._regions(draft, refs) if self.mask_science_regions and not self._mask_file() else no_regions()
+        if series:
             from jwst_dask.steps.stage2.clean_flicker_noise.median_image import median_image
 
             made = median_image(draft, refs)
             if isinstance(made, Skip):
                 return Failed(made.reason)
             state |= made
-        self._lay_out(draft, state)
         return state
 
+    def _ramps(self, draft: Draft, refs: References, series: bool, automatic: bool) -> State | Skip:
+        state: State = {"ramp": True, "exp_type": str(draft.model.meta.exposure.type).upper(), "automatic": automatic} | no_regions()
+        state |= prepare_rate(draft, refs)
+        if self.mask_science_regions and not self._mask_file():
+            try:
+                found = regions(draft, refs, WITH_SHUTTERS)
+            except NoDataOnDetectorError as error:
+                return Failed(str(error))
+            if isinstance(found, Skip):
+                return found
+            state |= found
+        if series:
+            from jwst_dask.steps.stage2.clean_flicker_noise.median_ramp import prepare_brightness
+
+            made = prepare_brightness(draft, refs)
+            if isinstance(made, Skip):
+                return made
+            state |= made
+        return state
+
+    def stream(self, ramps: Any, out: Any, state: Mapping[str, Any]) -> None:
+        """Clean a stored ramp, holding some integrations at a time.
+
+        Parameters
+        ----------
+        ramps, out : core.ramps.store.Ramps
+            May be the same.
+        state : mapping
+        """
+        from jwst_dask.steps.stage2.clean_flicker_noise.ramps import clean_ramps
+
+        clean_ramps(self, ramps, out, state)
+
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
-        """Clean the integrations of a block; the arrays of the block it is given are left as they are."""
-        recipe, flat, sci = self._recipe(state), _flat(state, block), block.arrays["sci"]
-        masks = scene.masks_of(block, state, self.n_sigma, self.fit_histogram, self._single, flat)
+        """Clean the integrations of a block; the arrays of a block of rates are left as they are, a ramp is changed in place."""
+        if bool(state.get("ramp", False)):
+            whole = Whole(block)
+            self.stream(whole, whole, state)
+            return block
+        recipe, flat, sci = self.recipe(state), _flat(state, block), block.arrays["sci"]
+        masks = scene.masks_of(block, state, self.n_sigma, self.fit_histogram, self.single, flat)
         arrays = {**block.arrays, "sci": sci.copy()}
         keep = {name: np.zeros_like(sci) for name, wanted in self._wanted().items() if wanted and name in self.side_products}
         if "mask" in keep:
@@ -147,7 +215,8 @@ class CleanFlickerNoiseStep(BlockStep):
             keep["flicker_bkg"][i] = done[1] if scaled is None else scaled
 
     @property
-    def _single(self) -> bool:
+    def single(self) -> bool:
+        """Whether there is one mask for all integrations."""
         if self.single_mask and self.background_method == "median_image":
             return False  # that background is made of the integrations one by one
         return self.single_mask
@@ -155,11 +224,16 @@ class CleanFlickerNoiseStep(BlockStep):
     def _wanted(self) -> dict[str, bool]:
         return {"mask": self.save_mask, "flicker_bkg": self.save_background, "flicker_noise": self.save_noise}
 
+    def _one_mask(self) -> bool:
+        """Whether the mask of a ramp has one plane."""
+        path = self._mask_file()
+        return scene.user_mask(path).ndim == 2 if path else self.single
+
     def _mask_file(self) -> str:
         return "" if self.user_mask is None or self.user_mask.lower() == "none" else self.user_mask
 
-    def _flat_file(self, refs: References) -> str:
-        if not self.apply_flat_field:
+    def _flat_file(self, refs: References, automatic: bool) -> str:
+        if not (self.apply_flat_field or automatic):
             return ""
         path = refs("flat")
         if path == "N/A":
@@ -173,10 +247,11 @@ class CleanFlickerNoiseStep(BlockStep):
             raise InputError("mask_science_regions is not available for NRS_IFU in this version; leave it out, or give a user_mask")
         state: State = {"regions": True, "areas": scene.slit_areas(draft), "fixed_rows": scene.fixed_slits_idle(draft)}
         if exp_type in WITH_SHUTTERS and draft.model.meta.cal_step.msa_flagging != "COMPLETE":
-            state |= _open_shutters(draft, refs)
+            state |= scene.open_shutters(draft, refs)
         return state
 
-    def _recipe(self, state: Mapping[str, Any]) -> Recipe:
+    def recipe(self, state: Mapping[str, Any]) -> Recipe:
+        """How images are cleaned, by the parameters and the exposure."""
         subarray = str(state["subarray"])
         background = None if self.background_method == "median_image" else self.background_method
         return Recipe(self.fit_method, int(state["axis"]), self.fit_by_channel and subarray == "FULL", str(state["detector"]),
@@ -186,28 +261,29 @@ class CleanFlickerNoiseStep(BlockStep):
         """Templates of the side products that are asked for."""
         for name, wanted in self._wanted().items():
             if wanted:
-                draft.extras[name] = _template(draft, np.zeros(draft.model.data.shape, np.float32))
+                shape = draft.model.data.shape
+                if is_ramp(draft) and name == "mask":
+                    shape = shape[-2:] if self._one_mask() else (1, *shape[-2:])
+                draft.extras[name] = _template(draft, np.zeros(shape, np.float32))
+        if is_ramp(draft):
+            return
         if self.save_mask and "mask" not in self.side_products and draft.first is not None:
             first = draft.first()
-            mask = scene.masks_of(first, state, self.n_sigma, self.fit_histogram, self._single, _flat(state, first))[0]
+            mask = scene.masks_of(first, state, self.n_sigma, self.fit_histogram, self.single, _flat(state, first))[0]
             draft.extras["mask"] = _template(draft, mask.astype(np.float32))
 
 
 def _template(draft: Draft, data: np.ndarray) -> Any:
-    """A model of an image or cube with the exposure's metadata."""
+    """A model of an image, cube or ramp with the exposure's metadata."""
     from stdatamodels.jwst import datamodels
 
-    model = (datamodels.CubeModel if data.ndim == 3 else datamodels.ImageModel)(data=data)
+    model = {2: datamodels.ImageModel, 3: datamodels.CubeModel, 4: datamodels.RampModel}[data.ndim](data=data)
     model.update(draft.model)
     return model
 
 
 def _fits(shape: tuple[int, ...], draft: Draft) -> bool:
-    return shape[-2:] == draft.shape and (len(shape) == 2 or (draft.is_cube and shape[0] == draft.nints))
-
-
-def _no_regions() -> State:
-    return {"regions": False, "areas": np.zeros((0, 4), np.int64), "fixed_rows": False}
+    return shape[-2:] == draft.shape and (len(shape) == 2 or ((draft.is_cube or is_ramp(draft)) and shape[0] == draft.nints))
 
 
 def _flat(state: Mapping[str, Any], block: Block) -> np.ndarray | None:
@@ -222,11 +298,3 @@ def _median_plane(state: Mapping[str, Any], integration: int) -> np.ndarray | No
         return None
     return np.asarray(np.asarray(state["scale"])[integration] * np.asarray(state["median"]))
 
-
-def _open_shutters(draft: Draft, refs: References) -> State:
-    """Pixels lit by failed-open shutters, for an exposure that has not been through msa_flagging."""
-    from jwst_dask.steps import step_class
-
-    step = draft.steps.get("msa_flagging") or step_class("msa_flagging")()
-    found = step.prepare(draft, refs.scoped(step.overrides, step.references) if hasattr(refs, "scoped") else refs)
-    return {} if isinstance(found, Skip) else {"open": found["pixels"]}
