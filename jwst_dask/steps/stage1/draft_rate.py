@@ -33,6 +33,7 @@ class Series(Protocol):
     """A ramp that can be gone through as often as one likes (`core.ramps.store.Ramps`, or `Whole`)."""
 
     nints: int
+    shape: tuple[int, int]
 
     def blocks(self) -> Iterator[Block]: ...
 
@@ -53,9 +54,9 @@ class Whole:
 
     block: Block
 
-    @property
-    def nints(self) -> int:
-        return self.block.nints
+    def __post_init__(self) -> None:
+        self.nints = self.block.nints
+        self.shape: tuple[int, int] = self.block.arrays["sci"].shape[-2:]
 
     def blocks(self) -> Iterator[Block]:
         """The block; its ``sci`` may be changed in place."""

@@ -87,7 +87,7 @@ def flat_of(state: Mapping[str, Any], shape: tuple[int, int]) -> np.ndarray | No
 def _automatic(step: CleanFlickerNoiseStep, image: tuple[np.ndarray, np.ndarray], state: Mapping[str, Any]) -> CleanFlickerNoiseStep:
     from jwst_dask.steps.stage2.clean_flicker_noise.automatic import choose
 
-    chosen = choose(str(state["exp_type"]), image[0], flat_of(state, image[0].shape), int(state["axis"]))  # type: ignore[arg-type]
+    chosen = choose(str(state["exp_type"]), image[0], flat_of(state, image[0].shape), int(state["axis"]))
     log.info("clean_flicker_noise: autoparam chose %s", ", ".join(f"{name}={value}" for name, value in chosen.items()))
     return dataclasses.replace(step, **chosen)
 

@@ -109,4 +109,6 @@ def _unlit(draft: Draft, refs: Any) -> np.ndarray:
     overrides = given.overrides if given is not None else {}
     path = scoped(refs, dataclasses.replace(step_class("flat_field")(), overrides=overrides))("flat")
     found = image_flat(draft, {"flat": path}, None)
-    return np.zeros(0, np.int64) if isinstance(found, Skip) else np.flatnonzero((found.flat.dq & np.uint32(UNUSED)) != 0)
+    if isinstance(found, Skip) or found.flat.dq is None:
+        return np.zeros(0, np.int64)
+    return np.flatnonzero((found.flat.dq & np.uint32(UNUSED)) != 0)

@@ -89,7 +89,7 @@ def _extended(at: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     out = np.interp(at, x, y)
     for beyond, i, j in ((at < x[0], 0, 1), (at > x[-1], -1, -2)):
         out[beyond] = y[i] + (at[beyond] - x[i]) * (y[j] - y[i]) / (x[j] - x[i])
-    return out
+    return np.asarray(out)
 
 
 def _polynomial(coefficients: np.ndarray, x: np.ndarray, y: float) -> np.ndarray:

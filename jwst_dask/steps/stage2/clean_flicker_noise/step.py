@@ -264,7 +264,7 @@ class CleanFlickerNoiseStep(BlockStep):
                 shape = draft.model.data.shape
                 if is_ramp(draft) and name == "mask":
                     shape = shape[-2:] if self._one_mask() else (1, *shape[-2:])
-                draft.extras[name] = _template(draft, np.zeros(shape, np.float32))
+                draft.extras[name] = _template(draft, np.broadcast_to(np.float32(0), shape))
         if is_ramp(draft):
             return
         if self.save_mask and "mask" not in self.side_products and draft.first is not None:
