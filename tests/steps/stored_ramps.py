@@ -27,8 +27,15 @@ class StoredRamps:
         for name, array in block.arrays.items():
             if name == "pixeldq":
                 self.arrays[name][...] = array
-            else:
-                self.arrays[name][block.start : block.start + len(array)] = array
+                continue
+            target = self.arrays[name][block.start : block.start + len(array)]
+            if target.ndim == 4:
+                target = target[:, block.group0 : block.group0 + array.shape[1]]
+            target[...] = array
+
+    def read(self, start: int, stop: int, groups: tuple[int, int]) -> Block:
+        arrays = {name: self.arrays[name][start:stop, slice(*groups)].copy() for name in ("sci", "groupdq")}
+        return Block({**arrays, "pixeldq": self.arrays["pixeldq"].copy()}, start, group0=groups[0])
 
     def bands(self, halo: int = 0) -> Iterator[Block]:
         for y0 in range(0, self.shape[0], self.height):

@@ -15,8 +15,9 @@ from jwst_dask.kernels.ramp.irs2 import make_filters
 from jwst_dask.steps.stage1.refpix import RefPixStep, irs2
 
 PARITY = Path(__file__).parent.parent / "parity"
-sys.path.insert(0, str(PARITY))
+sys.path[:0] = [str(PARITY), str(Path(__file__).parent)]
 import ramp_refpix_scene as scene  # noqa: E402
+from stored_ramps import StoredRamps  # noqa: E402
 
 GOLDEN = np.load(PARITY / "ramp_refpix.npz")
 
@@ -81,6 +82,37 @@ def test_integrations_may_be_split(name):
             np.testing.assert_array_equal(found[key], whole[key][i : i + 1])
 
 
+@pytest.mark.parametrize("name", ["full", "sub", "miri"])
+def test_groups_may_be_split(name):
+    step, state = prepared(name)
+    arrays = scene.frames(name)
+    if name == "miri":
+        arrays["sci"][0, 0, 5, 6:9] = np.nan, np.inf, -np.inf
+        arrays["sci"][0, 1, 5, 0:7:3] = np.nan
+    start = {key: value.copy() for key, value in arrays.items()}
+    whole, context = step.run(Block(arrays, 0), state).arrays, step.group_context(state)
+    stored = StoredRamps(start)
+    for i in range(len(start["sci"])):
+        for g in range(context, start["sci"].shape[1]):
+            part = {
+                "sci": np.stack([stored.arrays["sci"][i, k] for k in ({0, g} if context else {g})])[None],
+                "pixeldq": start["pixeldq"].copy(),
+            }
+            if g == 0 and "zeroframe" in start:
+                part["zeroframe"] = start["zeroframe"][i : i + 1].copy()
+            block = step.run(Block(part, i, group0=0 if context else g), state)
+            for k, plane in zip(({0, g} if context else {g}), block.arrays["sci"][0]):
+                stored.arrays["sci"][i, k] = plane
+            if "zeroframe" in part:
+                stored.arrays["zeroframe"][i] = part["zeroframe"]
+    for key, values in whole.items():
+        assert stored.arrays[key].tobytes() == values.tobytes(), key
+
+
+def test_group_context():
+    assert [RefPixStep.group_context({"kind": kind}) for kind in ("amplifiers", "flagged", "miri", "irs2")] == [0, 0, 1, None]
+
+
 @pytest.fixture(scope="module")
 def coefficients():
     alpha, beta = make_filters(*scene.irs2_coefficients(), 2048)
@@ -111,6 +143,13 @@ def test_irs2_like_the_reference(name, coefficients, monkeypatch):
     np.testing.assert_allclose(scene.sample(found["sci"]), GOLDEN[f"{name}.sci"], rtol=1e-6, atol=2e-5)
     for key in ("pixeldq", "groupdq"):
         np.testing.assert_array_equal(scene.sample(found[key]), GOLDEN[f"{name}.{key}"])
+    if name == "irs2":
+        return
+    ramps = StoredRamps(scene.irs2_frames(name))
+    out = ramps if step.preserve_irs2_refpix else StoredRamps({key: np.zeros_like(value) for key, value in found.items()})
+    assert step.stream(ramps, out, state) == {}
+    for key, values in found.items():
+        assert out.arrays[key].tobytes() == values.tobytes(), key
 
 
 def test_irs2_needs_the_whole_exposure():

@@ -244,10 +244,20 @@ class Corrector:
         ramp_mean(ramp, mean)
         plane = np.empty(out.shape[1:], np.float32)
         for group, result in zip(ramp, out):
-            self._plane(group, mean, plane)
+            self.correct_group(group, mean, plane)
             result[...] = plane
 
-    def _plane(self, group: np.ndarray, mean: np.ndarray, out: np.ndarray) -> None:
+    def correct_group(self, group: np.ndarray, mean: np.ndarray, out: np.ndarray) -> None:
+        """One group.
+
+        Parameters
+        ----------
+        group : float32[3200, n]
+            Less the mean over the integration's groups; overwritten.
+        mean : float64[3200, n]
+        out : float32[2048 or 3200, n]
+            Receives the result.
+        """
         for k in range(OUTPUTS):
             columns, offset = self._output(group, k), self._output(mean, k)
             remove_drift(columns, self.slots)

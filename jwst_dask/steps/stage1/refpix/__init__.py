@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -48,7 +48,8 @@ class RefPixStep(BlockStep):
 
     Notes
     -----
-    Needs whole frames. Flags of bad IRS2 reference pixels are those of all integrations: see `whole_exposure`.
+    Needs whole frames, but not always all groups: see `group_context`. Flags of bad IRS2 reference pixels are those of all
+    integrations: see `whole_exposure`, and `stream`.
     Source: JWST documentation, refpix.
     """
 
@@ -78,6 +79,11 @@ class RefPixStep(BlockStep):
     def whole_exposure(shape: tuple[int, ...], nints: int) -> bool:
         """Whether all integrations must be in one block: IRS2 frames of several integrations (`shape` of the data ends in y, x)."""
         return max(shape[-2:]) > NIR_FULL_FRAME[0] and nints > 1
+
+    @staticmethod
+    def group_context(state: Mapping[str, Any]) -> int | None:
+        """Which groups of an integration a block must have: any (0), any together with the first (1: MIRI), all of them (None: IRS2)."""
+        return {"miri": 1, "irs2": None}.get(str(state["kind"]), 0)
 
     def prepare(self, draft: Draft, refs: References) -> State | Skip:
         model, area = draft.model, draft.model.meta.subarray
@@ -158,7 +164,7 @@ class RefPixStep(BlockStep):
         if kind == "irs2":
             return self._run_irs2(block, state, frame)
         found, side = self._layout(kind, flags, frame, state)
-        frames.correct_ramp(sci, found, self.siglimit, side, block.start)
+        frames.correct_ramp(sci, found, self.siglimit, side, block.start, getattr(block, "group0", 0))
         if bool(state["zeroframe"]) and "zeroframe" in arrays:
             frames.correct_zeroframe(arrays["zeroframe"], found, self.siglimit, side)
         return block
@@ -173,17 +179,17 @@ class RefPixStep(BlockStep):
         return found, frames.Side(self.side_smoothing_length, self.side_gain, kernels, self.sigreject) if self.use_side_ref_pixels else None
 
     def _run_irs2(self, block: Block, state: Mapping[str, Any], frame: Frame) -> Block:
-        from jwst_dask.steps.stage1.refpix import frames, irs2, layout
+        from jwst_dask.steps.stage1.refpix import irs2
 
         sci, flags, flipped = block.arrays["sci"], block.arrays["pixeldq"], bool(state["flipped"])
         if len(sci) != int(state["nints"]):
             raise InputError(f"refpix of IRS2 frames needs all {int(state['nints'])} integrations in one block, not {len(sci)}: bad reference "
                              "pixels are those of the exposure; use larger chunks")  # fmt: skip
-        bad = irs2.find_bad(sci, ((flags & irs2.BAD) != 0).any(axis=1), self.ovr_corr_mitigation_ftr)
+        bad = irs2.find_bad(sci, irs2.known(flags), self.ovr_corr_mitigation_ftr)
         flags[bad] |= irs2.MARK
-        if self.irs2_mean_subtraction:
-            frames.correct_ramp(sci, layout.interleaved(flags, frame, self.odd_even_columns), self.siglimit, None, block.start)
-        irs2.replace_all(sci, bad)
+        replaced = self._replaced(flags, bad, frame)
+        for plane in sci.reshape(-1, *sci.shape[-2:]):
+            replaced(plane)
         reference = irs2.read_reference(str(state["path"]), sci.shape[-1])
         arrays = dict(block.arrays, sci=irs2.correct(sci, bad, flipped, reference, self.preserve_irs2_refpix))
         if not self.preserve_irs2_refpix:
@@ -191,6 +197,44 @@ class RefPixStep(BlockStep):
             if "groupdq" in arrays:
                 arrays["groupdq"] = irs2.strip(arrays["groupdq"], flipped)
         return dataclasses.replace(block, arrays=arrays)
+
+    def _replaced(self, flags: np.ndarray, bad: np.ndarray, frame: Frame) -> Callable[[np.ndarray], None]:
+        """What is done to each frame (float32[3200, x], in place) before the correction."""
+        from jwst_dask.steps.stage1.refpix import frames, irs2, layout
+
+        rows = layout.interleaved(flags, frame, self.odd_even_columns) if self.irs2_mean_subtraction else None
+
+        def replaced(plane: np.ndarray) -> None:
+            if rows is not None:
+                frames.correct_plane(plane, rows, self.siglimit, None, True)
+            irs2.replace_all(plane[None, None], bad)
+
+        return replaced
+
+    def stream(self, ramps: Any, out: Any, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """IRS2 frames of a stored ramp (`jwst_dask.core.ramps.store.RampStore`), a few at a time; `out` has 2048 rows, unless
+        reference pixels are kept."""
+        from jwst_dask.steps.stage1.refpix import irs2, layout
+
+        flags, flipped, keep = irs2.group_of(ramps, 0, 0).arrays["pixeldq"], bool(state["flipped"]), self.preserve_irs2_refpix
+        frame = layout.Frame.of(ramps.shape, (int(state["y0"]), int(state["x0"])), int(state["fast"]), int(state["slow"]))
+        known = irs2.known(flags)
+        bad = known.copy()
+        for i in range(ramps.nints):
+            bad |= irs2.bad_of(irs2.reads_of(ramps, i), known, self.ovr_corr_mitigation_ftr)
+        flags[bad] |= irs2.MARK
+        replaced, reference = self._replaced(flags, bad, frame), irs2.read_reference(str(state["path"]), ramps.shape[1])
+        for i in range(ramps.nints):
+            for g, plane in enumerate(irs2.correct_stored(ramps, i, replaced, bad, flipped, reference, keep)):
+                block = irs2.group_of(ramps, i, g)
+                block.arrays = {"sci": plane[None, None], "groupdq": block.arrays["groupdq"]}
+                if not keep:
+                    block.arrays["groupdq"] = irs2.strip(block.arrays["groupdq"], flipped)
+                out.write(block)
+        if not keep:
+            flags = irs2.strip(flags, flipped)
+        out.write(dataclasses.replace(block, arrays={**block.arrays, "pixeldq": flags}))
+        return {}
 
 
 def _is_edgeless(name: Any) -> bool:

@@ -79,7 +79,7 @@ def _side_signals(flat: np.ndarray, layout: Layout, signals: np.ndarray, side: S
     return out
 
 
-def correct_ramp(ramps: np.ndarray, layout: Layout, limit: float, side: Side | None, start: int) -> None:
+def correct_ramp(ramps: np.ndarray, layout: Layout, limit: float, side: Side | None, start: int, group0: int = 0) -> None:
     """Correct all groups of NIR integrations in place.
 
     Parameters
@@ -90,10 +90,12 @@ def correct_ramp(ramps: np.ndarray, layout: Layout, limit: float, side: Side | N
     start : int
         Index in the exposure of the first integration. Where side reference pixels are used, the reference implementation computes
         the exposure's very first group in float32, all others in float64.
+    group0 : int
+        Index in the integration of the first group.
     """
     for i, groups in enumerate(ramps):
         for g, plane in enumerate(groups):
-            correct_plane(plane, layout, limit, side, side is None or start + i + g == 0)
+            correct_plane(plane, layout, limit, side, side is None or start + i + group0 + g == 0)
 
 
 def correct_zeroframe(frames: np.ndarray, layout: Layout, limit: float, side: Side | None) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,11 +15,19 @@ from jwst_dask.kernels.ramp.irs2 import COLUMNS, NORMAL, OUTPUTS, PERIOD, REFERE
 from jwst_dask.kernels.ramp.irs2_fourier import SLOTS
 from jwst_dask.refs.load import CACHE, token
 
+if TYPE_CHECKING:
+    from jwst_dask.data.exposure import Block
+
 BAD = np.uint32(PIXEL["BAD_REF_PIXEL"])
 MARK = np.uint32(PIXEL["BAD_REF_PIXEL"] | PIXEL["DO_NOT_USE"])
 ROWS = OUTPUTS * COLUMNS
 READS = np.tile(~is_normal(), OUTPUTS)
 """Which of the 3200 columns are interleaved reference pixels, counting the reference output as the others; the same from either end."""
+
+
+def known(flags: np.ndarray) -> np.ndarray:
+    """Rows (bool[3200]) of uint32[3200, x] that have a pixel flagged as a bad reference pixel."""
+    return np.asarray(((flags & BAD) != 0).any(axis=1))
 
 
 def find_bad(sci: np.ndarray, bad: np.ndarray, sigma: float) -> np.ndarray:
@@ -42,12 +51,30 @@ def find_bad(sci: np.ndarray, bad: np.ndarray, sigma: float) -> np.ndarray:
     """
     found = bad.copy()
     for groups in sci:
-        for output in range(OUTPUTS):
-            rows = np.arange(output * COLUMNS, (output + 1) * COLUMNS)
-            first = rows[READS[rows]][::2]
-            first = first[~(bad[first] | bad[first + 1])]
-            for row in first[_outliers(groups, first, sigma)]:
-                found[row : row + 2] = True
+        found |= bad_of(np.take(groups, np.flatnonzero(READS), axis=1), bad, sigma)
+    return found
+
+
+def bad_of(reads: np.ndarray, bad: np.ndarray, sigma: float) -> np.ndarray:
+    """Reference pixels that stand out in one integration.
+
+    Parameters
+    ----------
+    reads : float32[group, 640, x]
+        The rows of `READS`.
+    bad, sigma
+        As of `find_bad`.
+
+    Returns
+    -------
+    bool[3200]
+    """
+    found, rows = np.zeros(ROWS, bool), np.flatnonzero(READS)
+    for places in np.arange(rows.size).reshape(OUTPUTS, -1):
+        pairs = places[::2]
+        pairs = pairs[~(bad[rows[pairs]] | bad[rows[pairs] + 1])]
+        for row in rows[pairs[_outliers(reads, pairs, sigma)]]:
+            found[row : row + 2] = True
     return found
 
 
@@ -187,11 +214,72 @@ def correct(sci: np.ndarray, bad: np.ndarray, flipped: bool, reference: dict[str
     replace_listed(columns, bad[order].copy(), reference["bad"])
     tables = memo(("irs2", n), lambda: make_tables(n))
     corrector = Corrector(tables, reference["alpha"], reference["beta"], keep)
-    height = ROWS if keep else int(is_normal().sum()) * (OUTPUTS - 1)
+    height = _height(keep)
     out = sci.reshape(-1)[: ni * ng * height * n].reshape(ni, ng, height, n)
     for i in range(ni):
         corrector.correct(columns[i], out[i][:, order, order])
     return out
+
+
+def correct_stored(ramps: Any, index: int, replaced: Callable[[np.ndarray], None], bad: np.ndarray, flipped: bool,
+                   reference: dict[str, np.ndarray], keep: bool) -> Iterator[np.ndarray]:  # fmt: skip
+    """One integration of a stored ramp, group by group; a few frames are in memory.
+
+    Parameters
+    ----------
+    ramps : Ramps
+        Read twice.
+    index : int
+        Of the integration.
+    replaced : callable
+        Does to a group (float32[3200, x], in place) what comes first, as far as replacing bad rows.
+    bad, flipped, reference, keep
+        As of `correct`.
+
+    Yields
+    ------
+    float32[2048 or 3200, x]
+        Of each group; to be used before the next.
+    """
+    order, n = slice(None, None, -1 if flipped else None), ramps.shape[1]
+    listed = bad[order]
+
+    def columns(group: int) -> np.ndarray:
+        plane = group_of(ramps, index, group).arrays["sci"]
+        replaced(plane[0, 0])
+        replace_listed(plane[:, :, order, order], listed.copy(), reference["bad"])
+        return plane[0, 0, order, order]  # type: ignore[no-any-return]
+
+    mean = np.zeros((ROWS, n))
+    for group in range(ramps.ngroups):
+        mean += columns(group)
+    mean /= ramps.ngroups
+    corrector = Corrector(memo(("irs2", n), lambda: make_tables(n)), reference["alpha"], reference["beta"], keep)
+    plane = np.empty((_height(keep), n), np.float32)
+    for group in range(ramps.ngroups):
+        ramp = columns(group)
+        np.subtract(ramp, mean, out=ramp, casting="same_kind")
+        corrector.correct_group(ramp, mean, plane)
+        yield np.ascontiguousarray(plane[order, order])
+
+
+def group_of(ramps: Any, index: int, group: int) -> Block:
+    """One group of one integration of a stored ramp."""
+    block: Block = ramps.read(index, index + 1, groups=(group, group + 1))
+    return block
+
+
+def reads_of(ramps: Any, index: int) -> np.ndarray:
+    """The rows of `READS` of an integration of a stored ramp: float32[group, 640, x]."""
+    rows = np.flatnonzero(READS)
+    out = np.empty((ramps.ngroups, rows.size, ramps.shape[1]), np.float32)
+    for group in range(ramps.ngroups):
+        out[group] = group_of(ramps, index, group).arrays["sci"][0, 0, rows]
+    return out
+
+
+def _height(keep: bool) -> int:
+    return ROWS if keep else int(is_normal().sum()) * (OUTPUTS - 1)
 
 
 def strip(flags: np.ndarray, flipped: bool) -> np.ndarray:
