@@ -103,7 +103,8 @@ class Extent:
 
 def halo_of(stage: Stage) -> int:
     """Rows that a step needs above and below its own."""
-    return int(getattr(stage.step, "band_halo", 0) or 0)
+    declared: Any = stage.step
+    return int(declared.halo_rows(stage.state)) if hasattr(declared, "halo_rows") else int(getattr(declared, "band_halo", 0) or 0)
 
 
 def need(stage: Stage, extent: Extent, shape: tuple[int, int]) -> str:

@@ -18,7 +18,7 @@ from jwst_dask.core.errors import InputError
 from jwst_dask.core.plan import ExposurePlan, PlannedProduct
 from jwst_dask.core.prepare import StateStore
 from jwst_dask.core.ramps import products as ramp_products
-from jwst_dask.core.ramps.passes import STREAM, Pass
+from jwst_dask.core.ramps.passes import GROUPS, STREAM, Pass, halo_of
 from jwst_dask.core.ramps.store import RampStore, load_facts
 from jwst_dask.core.ramps.tasks import Gate, RampTask
 
@@ -77,7 +77,7 @@ class RampExposurePlan(ExposurePlan):
         links, out = self.links(), []
         last = max((k for k, one in enumerate(self.passes) if any(one.first <= p.after <= one.last for p in wanted)), default=0)
         origin: Any = self.file
-        states = [(stage.step, store.put(stage.state)) for stage in links]
+        states = [(stage.step, store.put(stage.state), halo_of(stage)) for stage in links]
         gate, facts = "", ""
         for k, one in enumerate(self.passes[: last + 1]):
             sink = None
@@ -89,12 +89,12 @@ class RampExposurePlan(ExposurePlan):
             writes = self._writes(k, one, wanted)
             source = self._reads(origin, k, one)
             tasks = [RampTask(f"{self.name}.{self.index}[{k}:{tile.label}]", self.index, self.file.path, source, sink, tuple(states[one.first : one.last]), writes,
-                              one.kind, tile, one.halo, facts, leaves, str(self.scratch / "dump"), (gate,) if gate else ()) for tile in one.tiles]  # fmt: skip
+                              one.kind, tile, one.halo, facts, "" if one.kind == GROUPS else leaves, str(self.scratch / "dump"), (gate,) if gate else ()) for tile in one.tiles]  # fmt: skip
             out += tasks
             if k < last:
                 old = origin.folder if isinstance(origin, RampStore) else ""
                 gate = f"{self.name}.{self.index}[{k}:gate]"
-                out.append(Gate(gate, self.index, self.file.path, old, tuple(task.name for task in tasks)))
+                out.append(Gate(gate, self.index, self.file.path, old, sink, leaves if one.kind == GROUPS else "", tuple(task.name for task in tasks)))
             origin, facts = sink, leaves or facts
         return out
 

@@ -35,7 +35,7 @@ def plan_ramp(planner: Any, index: int, file: Any) -> RampExposurePlan:
     JwstDaskError
         When it cannot be planned.
     """
-    from jwst_dask.data.ramps import ramp_draft
+    from jwst_dask.data.ramps import GUIDE, ramp_draft
     from jwst_dask.io.ramps import check_input
 
     check_input(file)
@@ -54,6 +54,8 @@ def plan_ramp(planner: Any, index: int, file: Any) -> RampExposurePlan:
 
     stages = prepare.prepare(draft, order, planner.steps, planner._references, planner._provenance(), on_product=on_product, pixels=planner.opts.pixels)
     limit = chunks.budget(planner.where.memory_limit, planner.where.threads)
+    if exp_type in GUIDE:  # a few frames, of which all are needed
+        limit = 2 * Extent(nints, ngroups, (ny, nx), (ny, nx), 0).nbytes
     chunk = planner.opts.chunk or setting("chunks.integrations")
     extent = Extent(nints, ngroups, (ny, nx), draft.shape, limit, chunk, miri)
     passes = plan_passes([stage for stage in stages if stage.runs], extent)

@@ -38,8 +38,8 @@ class RampTask:
         Where ramps come from.
     sink : RampStore, optional
         Where they go for the next pass.
-    links : tuple of (Step, str)
-        Steps and the files of their states.
+    links : tuple of (Step, str, int)
+        Steps, the files of their states, and rows that they need above and below.
     writes : tuple of Write
         Rows of products.
     kind, tile, halo
@@ -59,7 +59,7 @@ class RampTask:
     source: str
     origin: Any
     sink: RampStore | None
-    links: tuple[tuple[Step, str], ...]
+    links: tuple[tuple[Step, str, int], ...]
     writes: tuple[Write, ...]
     kind: str
     tile: Tile
@@ -87,9 +87,9 @@ class RampTask:
         for place in range(len(self.links) + 1):
             if place:
                 clock = time.perf_counter()
-                block = _trimmed(block, sum(_halo(step) for step, _ in self.links[place - 1 :]))
-                step, state = self.links[place - 1]
-                block = step.run(block, self._state(step, state))
+                block = _trimmed(block, sum(halo for _, _, halo in self.links[place - 1 :]))
+                step, state, _ = self.links[place - 1]
+                block = self._own(step.run(block, self._state(step, state)))
                 seconds[step.alias] = seconds.get(step.alias, 0.0) + time.perf_counter() - clock
             clock = time.perf_counter()
             out += sum(_write(write, block) for write in self.writes if write.after == place)
@@ -97,7 +97,7 @@ class RampTask:
         clock = time.perf_counter()
         block = _trimmed(block, 0)
         if self.sink is not None:
-            out += self.sink.put(self._own(block))
+            out += self.sink.put(block)
         if self.leaves and "groupdq" in block.arrays:
             save_facts(self.leaves, self.tile.label, facts_of(block))
         self._dump(block)
@@ -131,7 +131,7 @@ class RampTask:
 
     def _context(self) -> bool:
         """Whether groups are corrected together with the first of their integration."""
-        step, state = self.links[0]
+        step, state, _ = self.links[0]
         declared: Any = step
         return bool(declared.group_context(self._state(step, state)))
 
@@ -172,7 +172,7 @@ class RampTask:
 
     def _stream(self, clock: float) -> Receipt:
         assert self.sink is not None
-        ((step, state),) = self.links
+        ((step, state, _),) = self.links
         declared: Any = step
         ramps: RampStore = self.origin
         if (ramps.shape, ramps.names()) == (self.sink.shape, self.sink.names()):  # in place, but so that it can be done again
@@ -200,10 +200,6 @@ class RampTask:
 
 def _unpacked(packed: bytes) -> RampTask:
     return RampTask(*cloudpickle.loads(zlib.decompress(packed)))
-
-
-def _halo(step: Step) -> int:
-    return int(getattr(step, "band_halo", 0) or 0)
 
 
 def _trimmed(block: Block, halo: int) -> Block:
@@ -242,17 +238,30 @@ def _write(write: Write, block: Block) -> int:
 
 @dataclass(frozen=True)
 class Gate:
-    """Done when all tasks of a pass are: so that those of the next need one task and not all of them."""
+    """Done when all tasks of a pass are: so that those of the next need one task and not all of them.
+
+    Attributes
+    ----------
+    old : str
+        Folder of the store that the pass has read.
+    made, leaves
+        What it has written, and the folder for what is to be found out of it.
+    """
 
     name: str
     exposure: int
     source: str
     old: str = ""
+    made: RampStore | None = None
+    leaves: str = ""
     needs: tuple[str, ...] = ()
     slit: str = ""
 
     def process(self) -> Receipt:
-        """Remove the store that the pass has read."""
+        """Remove the store that the pass has read; find out what its tasks could not, having seen some groups only."""
+        if self.leaves and self.made is not None:
+            for block in self.made.blocks():
+                save_facts(self.leaves, f"{block.start:05d}", facts_of(block))
         if self.old and Path(self.old).exists():
             shutil.rmtree(self.old, ignore_errors=True)
         return Receipt(self.name, self.exposure, 0, 0)

@@ -13,7 +13,7 @@ from jwst_dask.core.step import BlockStep, Skip, State
 from jwst_dask.kernels.ramp.ipc import deconvolve
 from jwst_dask.refs.load import planes
 from jwst_dask.steps.stage1.reference import contents, is_irs2
-from jwst_dask.steps.stage1.saturation import irs2_rows
+from jwst_dask.steps.stage1.saturation import interleaved, irs2_rows
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
@@ -28,7 +28,7 @@ class IPCStep(BlockStep):
     """Convolve the light-sensitive pixels of every group of ``sci`` (DN) with the reference's kernel.
 
     The kernel is one for all pixels, or one for each. Reference type: ipc; skipped without one. Integrations are independent. A band of
-    rows needs a halo of half the kernel (2 rows are enough for kernels of up to 5 x 5); NIRSpec IRS2 frames are needed whole.
+    rows needs a halo of half the kernel (2 rows are enough for kernels of up to 5 x 5), and of the reference pixels that are read in between in NIRSpec IRS2 frames.
 
     Raises
     ------
@@ -45,6 +45,11 @@ class IPCStep(BlockStep):
     writes: ClassVar[tuple[str, ...]] = ("sci",)
     band_halo: ClassVar[int | None] = 2
     needs_all_integrations: ClassVar[bool] = False
+
+    def halo_rows(self, state: Mapping[str, Any]) -> int:
+        """Rows needed beyond a band of this exposure: interleaved reference pixels come in between."""
+        half = (contents(str(state["path"])).shapes["SCI"][0]) // 2
+        return half + (interleaved(half) if state["is_irs2"] else 0)
 
     def prepare(self, draft: Draft, refs: References) -> State | Skip:
         path = refs("ipc")

@@ -24,7 +24,7 @@ class SaturationStep(BlockStep):
     DO_NOT_USE where a group is not positive; flags of the reference go to ``pixeldq``, first frames that fail become 0.
 
     Reference types: saturation (skipped without one), superbias (taken as 0 without one). Integrations are independent. A band of
-    rows needs a halo of twice `n_pix_grow_sat`; NIRSpec IRS2 frames are needed whole.
+    rows needs a halo of twice `n_pix_grow_sat`, of NIRSpec IRS2 frames with the reference pixels in between.
 
     Raises
     ------
@@ -51,6 +51,10 @@ class SaturationStep(BlockStep):
         """Rows needed beyond a band."""
         return 2 * self.n_pix_grow_sat
 
+    def halo_rows(self, state: Mapping[str, Any]) -> int:
+        """Rows needed beyond a band of this exposure: interleaved reference pixels come in between."""
+        return 2 * self.n_pix_grow_sat + (interleaved(2 * self.n_pix_grow_sat) if state["irs2"] else 0)
+
     def prepare(self, draft: Draft, refs: References) -> State | Skip:
         path, bias = refs("saturation"), refs("superbias")
         if path == "N/A":
@@ -67,10 +71,13 @@ class SaturationStep(BlockStep):
         return state
 
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
-        arrays, irs2 = block.arrays, bool(state["irs2"])
-        part = None if irs2 else block
+        arrays, irs2, part = block.arrays, bool(state["irs2"]), block
+        rows = np.arange(arrays["sci"].shape[-2])
+        if irs2:
+            rows, part = own_rows(np.asarray(state["rows"]), block)
+            if not len(rows):
+                return block
         threshold, dq = thresholds(plane(state, "saturation", block=part), flags(state, "saturation", part))
-        rows = np.asarray(state["rows"]) if irs2 else np.arange(arrays["sci"].shape[-2])
         bias = (
             plane(state, "superbias", block=block) if has(state, "superbias") else np.broadcast_to(np.float32(0), arrays["sci"].shape[-2:])
         )
@@ -78,6 +85,21 @@ class SaturationStep(BlockStep):
              self.n_pix_grow_sat, int(state["nframes"]), rows, irs2, arrays.get("zeroframe") if state["zero"] else None)  # fmt: skip
         arrays["pixeldq"][rows] |= dq
         return block
+
+
+def interleaved(rows: int) -> int:
+    """Interleaved reference pixels (4 after each 16) that may lie within so many rows of the others."""
+    return 4 * (1 + rows // 16)
+
+
+def own_rows(normal: np.ndarray, block: Block) -> tuple[np.ndarray, Block]:
+    """Rows of a block that are the detector's own; and a block without data that stands for these rows of the detector."""
+    from jwst_dask.data.exposure import Block
+
+    sci = block.arrays["sci"]
+    first, last = (int(np.searchsorted(normal, edge)) for edge in (block.y0, block.y0 + sci.shape[-2]))
+    stands = np.broadcast_to(np.float32(0), (*sci.shape[:2], last - first, sci.shape[-1]))
+    return normal[first:last] - block.y0, Block({"sci": stands}, block.start, y0=first)
 
 
 def irs2_rows(model: Any) -> np.ndarray:

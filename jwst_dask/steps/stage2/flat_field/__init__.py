@@ -19,6 +19,8 @@ from jwst_dask.steps.stage2.flat_field.nirspec import bright_object, finite
 from jwst_dask.steps.stage2.flat_field.result import Result
 from jwst_dask.steps.stage2.flat_field.slits import slit_flat
 
+from jwst_dask.data.ramps import GUIDE
+
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
     from jwst_dask.refs.crds import References
@@ -28,6 +30,7 @@ __all__ = ["FlatFieldStep"]
 MODES: dict[str, Callable[[Any, Mapping[str, str], str | None], Result | Skip]] = {
     "NRS_BRIGHTOBJ": bright_object,
     "MIR_LRS-SLITLESS": image_flat,
+    **dict.fromkeys(GUIDE, image_flat),
 }
 """How the flat of an EXP_TYPE is made, where it is one for the exposure."""
 BY_SLIT = ("NRS_MSASPEC", "NRS_FIXEDSLIT", "NRS_LAMP", "NRS_AUTOWAVE")
@@ -94,7 +97,8 @@ class FlatFieldStep(BlockStep):
         slit = exp_type in BY_SLIT
         if slit and draft.wcs is None:
             raise InputError(f"EXP_TYPE {exp_type} needs the slits that extract_2d cuts out")
-        self._check(draft, slit)
+        if exp_type not in GUIDE:
+            self._check(draft, slit)
         paths = {} if user else {reftype: refs(reftype) for reftype in self.references}
         made = slit_flat(draft, paths, user, self.absent_uncertainty) if slit else MODES[exp_type](draft, paths, user)
         if isinstance(made, Skip):
@@ -106,7 +110,7 @@ class FlatFieldStep(BlockStep):
             draft.extras["interpolatedflat"] = made.product()
         if user:
             draft.model.meta.ref_file.flat.name = _filename(user) if slit else made.product().meta.filename
-        if not slit:
+        if not slit and exp_type not in GUIDE:
             draft.model.var_flat = np.zeros_like(draft.model.data)
         return {"flat": flat.data, "flat_err": flat.err, "flat_dq": flat.dq, "squares_first": made.squares_first}
 
@@ -120,6 +124,9 @@ class FlatFieldStep(BlockStep):
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
         """Divide the block by the flat, in place."""
         arrays = block.arrays
+        if arrays["dq"].ndim == 2:
+            self._guide(arrays, state)
+            return block
         for name in ("err", "var_flat"):
             if name not in arrays:
                 arrays[name] = np.empty_like(arrays["sci"])
@@ -130,6 +137,21 @@ class FlatFieldStep(BlockStep):
             squares_first = bool(state["squares_first"])
             divide_by_flat(**cubes, flat=state["flat"], flat_err=state["flat_err"], flat_dq=state["flat_dq"], squares_first=squares_first)
         return block
+
+
+    def _guide(self, arrays: dict[str, np.ndarray], state: Mapping[str, Any]) -> None:
+        """Guider images have no variances, and one plane of flags."""
+        flat, sci, err = np.asarray(state["flat"]), arrays["sci"], arrays["err"]
+        if self.inverse:
+            sci *= flat
+            bad = np.isnan(sci) | np.isnan(err)
+        else:
+            sci /= flat
+            variance = sci**2 / (flat * flat) * np.asarray(state["flat_err"]) ** 2
+            err[...] = np.sqrt(err**2 + variance)
+            bad = np.isnan(sci) | np.isnan(err) | np.isnan(variance)
+        sci[bad], err[bad] = np.nan, np.nan
+        arrays["dq"] |= np.asarray(state["flat_dq"])
 
 
 def _filename(path: str) -> str:
