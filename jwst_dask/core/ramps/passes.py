@@ -18,6 +18,8 @@ SAMPLE_BYTES = 5
 """Of one sample of a ramp: its value and its flags."""
 RESULT_BYTES = 28
 """Of one pixel of an integration when it has been fitted."""
+FIT_BYTES = 100
+"""Of one pixel while all its integrations are fitted."""
 LOOKS_AT_GROUPS = ("jump", "ramp_fit")
 """Steps that ask which groups are unusable all over the frame; for MIRI a pass before them must tell."""
 
@@ -160,7 +162,7 @@ def _tiled(kind: str, first: int, last: int, shape: tuple[int, int], links: Sequ
         size = extent.chunk or max(1, extent.limit // extent.frame(shape))
         return Pass(kind, first, last, shape, tuple(Tile(a, b, 0, ny) for a, b in _edges(nints, size)), facts=facts)
     halo = sum(halo_of(link) for link in links[first:last])
-    row = nints * extent.frame(shape) // ny
+    row = nints * extent.frame(shape) // ny + shape[1] * FIT_BYTES * any(link.step.alias == "ramp_fit" for link in links[first:last])
     size = extent.chunk or max(1, extent.limit // row - 2 * halo)
     return Pass(BANDS, first, last, shape, tuple(Tile(0, nints, a, b) for a, b in _edges(ny, size)), halo, facts)
 
