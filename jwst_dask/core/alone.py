@@ -71,9 +71,25 @@ def _pipeline(alias: str, step: Any = None) -> Pipeline:
     from jwst_dask.pipelines import table
 
     orders: dict[str, tuple[str | Product, ...]] = {}
-    for exp_type in table.pipeline("calwebb_spec2").working:
-        orders[exp_type] = (alias,) if step is None else (alias, _product(step, exp_type))
+    first = alias in STAGE1
+    known = {t for name in ("detector1", "guider") for t in table.pipeline(name).orders} if first else table.pipeline("calwebb_spec2").working
+    for exp_type in known:
+        made = () if step is None else _of_ramps(step) if first else (_product(step, exp_type),)
+        orders[exp_type] = (alias, *made)
     return Pipeline(alias=alias, class_name=alias, pars="", orders=orders)
+
+
+STAGE1 = ("group_scale", "dq_init", "emicorr", "saturation", "ipc", "superbias", "refpix", "firstframe", "lastframe", "reset", "linearity", "rscd",
+          "dark_current", "charge_migration", "jump", "picture_frame", "persistence", "ramp_fit", "guider_cds")  # fmt: skip
+"""Steps that take exposures of ramps."""
+
+
+def _of_ramps(step: Any) -> tuple[Product, ...]:
+    """What a step of stage 1 makes: ramps under its name, or count rates."""
+    place = {"folder": step.output_dir or "", "base": step.output_file or ""}
+    if step.alias == "ramp_fit":
+        return (Product("rateints", "rateints", **place), Product("rate", "rate", **place))
+    return (Product(step.suffix or step.alias, step.suffix or step.alias, **place),)
 
 
 def _product(step: Any, exp_type: str) -> Product:
