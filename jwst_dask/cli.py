@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, rest = parser.parse_known_args(arguments)
     _logging(args.verbose)
     try:
+        if args.command in ("run", "plan"):
+            _inputs(parser, args)
         if args.command in ("run", "plan", "strun"):
             return int(args.action(args, parameters(rest)))
         if rest:
@@ -37,6 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; run the same command with --resume to go on", file=sys.stderr)
         return 130
+
+
+def _inputs(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """With --stages, or with files only, the first word is an input."""
+    if args.pipeline != "auto" and (getattr(args, "stages", None) or args.pipeline.endswith((".fits", ".fits.gz", ".json"))):
+        from jwst_dask.pipelines.table import ALIASES, BUILT
+
+        if args.pipeline not in ALIASES and args.pipeline not in BUILT:
+            args.inputs, args.pipeline = [args.pipeline, *args.inputs], "auto"
+    if not args.inputs:
+        parser.error("give exposures or associations")
 
 
 def _complain(error: BaseException, verbose: bool, status: int) -> int:
@@ -84,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
                    "Parameters: --steps.STEP.NAME=VALUE, --NAME=VALUE of the pipeline, --override_REFTYPE=FILE|N/A, on a step too.")  # fmt: skip
     _pipeline_options(run)
     run.add_argument("--resume", action="store_true", help="keep products that are current; make only what is missing or stale")
+    run.add_argument("--stages", metavar="N,N", help="pipelines of consecutive stages (1,2,3) on raw exposures; the name of a pipeline is left out")
+    run.add_argument("--save-intermediate", action="store_true", help="with --stages: keep products that a later stage takes")
     run.add_argument("--report", nargs="?", const="", default=None, metavar="FILE", help="write a report of the run as one HTML page")
     run.add_argument("--no-progress", action="store_true", help="no progress display")
     plan = _command(commands, "plan", _plan, "show what a run would do, without reading a pixel")
@@ -111,8 +126,8 @@ def _command(commands: Any, name: str, action: Any, help: str, epilog: str = "")
 
 
 def _pipeline_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pipeline", help="calwebb_spec2, calwebb_tso-spec2, calwebb_tso3, a class or .cfg name, or auto (by exposure type)")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="exposures, patterns in quotes, associations")
+    parser.add_argument("pipeline", help="calwebb_detector1, calwebb_tso1, calwebb_dark, calwebb_guider, calwebb_spec2, calwebb_tso-spec2, calwebb_tso3, a class or .cfg name, or auto (by exposure type)")
+    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="exposures, patterns in quotes, associations")
     parser.add_argument("--output-dir", default=".", metavar="DIR", help="folder for the products (default: here)")
     parser.add_argument("--pars", metavar="FILE", help="parameter file, ASDF or YAML")
     parser.add_argument("--sources", metavar="FILE", help="table of step parameters by source, ECSV or YAML")
@@ -150,8 +165,9 @@ def _run(args: argparse.Namespace, params: dict[str, Any]) -> int:
     from jwst_dask.core.run import run
 
     progress = None if args.no_progress else _progress()
+    staged: dict[str, Any] = {"stages": args.stages, "save_intermediate": args.save_intermediate} if args.stages else {}
     with _connection(args) as client:
-        result = run(args.inputs, args.pipeline, params=params, pars_file=args.pars, client=client, progress=progress, **_options(args))
+        result = run(args.inputs, args.pipeline, params=params, pars_file=args.pars, client=client, progress=progress, **staged, **_options(args))
     for name in result.made:
         print(f"made {os.path.join(args.output_dir, name)}")
     for text in result.failures:

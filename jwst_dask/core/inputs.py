@@ -59,7 +59,7 @@ def expand(inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) ->
 
 
 def requests(paths: list[str], level: int, allow_outside: bool = False, isolate: bool = False,
-             also: tuple[str, ...] = ()) -> tuple[list[Request], dict[str, str]]:  # fmt: skip
+             also: tuple[str, ...] = (), first: tuple[str, ...] = ()) -> tuple[list[Request], dict[str, str]]:  # fmt: skip
     """Requests for a pipeline of this level.
 
     Stages 1 and 2 make one request for each exposure; stage 3 one for each association product (loose files make one together).
@@ -75,6 +75,8 @@ def requests(paths: list[str], level: int, allow_outside: bool = False, isolate:
         Report associations that cannot be used rather than fail with the first.
     also : tuple of str
         Folders where association members may be besides.
+    first : tuple of str
+        Folders where they are looked for before any other.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def requests(paths: list[str], level: int, allow_outside: bool = False, isolate:
     for path in paths:
         if path.endswith(".json"):
             try:
-                out += _of_association(association.load(path, allow_outside=allow_outside, also=also), path)
+                out += _of_association(association.load(path, allow_outside=allow_outside, also=also, first=first), path)
             except InputError as error:
                 if not isolate:
                     raise

@@ -12,9 +12,12 @@ from jwst_dask.core.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
+CHAIN = ("calwebb_spec2", "calwebb_tso3")
+"""Pipelines that `auto` may run one after the other."""
+
 
 def layers(pipeline: Pipeline, model: Callable[[], Any], params: Mapping[str, Any], pars_file: str | None, context: str,
-           shared: bool = False) -> list[tuple[str, Mapping[str, Any]]]:  # fmt: skip
+           shared: bool | tuple[str, ...] = False) -> list[tuple[str, Mapping[str, Any]]]:  # fmt: skip
     """Sources of parameter values for `core.pipeline.settle`.
 
     Parameters
@@ -28,8 +31,8 @@ def layers(pipeline: Pipeline, model: Callable[[], Any], params: Mapping[str, An
         The user's parameter file (ASDF or YAML).
     context : str
         CRDS context.
-    shared : bool
-        File and call are meant for a chain of pipelines: take what concerns this one.
+    shared : bool or tuple of str
+        File and call are meant for a chain of pipelines (of these names): take what concerns this one.
     """
     from jwst_dask.refs import pars
 
@@ -45,16 +48,15 @@ def layers(pipeline: Pipeline, model: Callable[[], Any], params: Mapping[str, An
     if params:
         out.append(("user", params))
     given = ("user", os.path.basename(pars_file or ""))
-    return [(source, share(pipeline, values)) if shared and source in given else (source, values) for source, values in out]
+    chain = shared if isinstance(shared, tuple) else CHAIN
+    return [(source, share(pipeline, values, chain)) if shared and source in given else (source, values) for source, values in out]
 
 
 FRAMEWORK = ("pre_hooks", "post_hooks", "output_ext", "output_use_model", "output_use_index", "search_output_file", "input_dir")
 """Options of stpipe in every parameter file that it writes; they have no counterpart here."""
-CHAIN = ("calwebb_spec2", "calwebb_tso3")
-"""Pipelines that `auto` may run one after the other."""
 
 
-def share(pipeline: Pipeline, params: Mapping[str, Any]) -> dict[str, Any]:
+def share(pipeline: Pipeline, params: Mapping[str, Any], names: tuple[str, ...] = CHAIN) -> dict[str, Any]:
     """Of parameters given to a chain of pipelines, those that concern one.
 
     Raises
@@ -65,15 +67,15 @@ def share(pipeline: Pipeline, params: Mapping[str, Any]) -> dict[str, Any]:
     from jwst_dask.pipelines import table
     from jwst_dask.steps import step_class
 
-    chain = [pipeline, *(table.pipeline(name) for name in CHAIN)]
+    chain = [pipeline, *(table.pipeline(name) for name in names)]
     steps = {alias for one in chain for alias in one.aliases()}
     for alias in params.get("steps", {}):
         if alias not in steps:
             raise ParameterError(f"there is no step {alias!r} in these pipelines; there are {', '.join(sorted(steps))}")
-    names = {name for one in chain for name in one.parameters} | {f"override_{reftype}" for alias in steps for reftype in step_class(alias).references}
+    known = {name for one in chain for name in one.parameters} | {f"override_{reftype}" for alias in steps for reftype in step_class(alias).references}
     for name in params:
-        if name != "steps" and name not in names:
-            raise ParameterError(f"{', '.join(CHAIN)} have no parameter {name!r}; parameters of steps are written steps.STEP.{name}")
+        if name != "steps" and name not in known:
+            raise ParameterError(f"{', '.join(names)} have no parameter {name!r}; parameters of steps are written steps.STEP.{name}")
     own = set(pipeline.aliases())
     used = {f"override_{reftype}" for alias in own for reftype in step_class(alias).references}
     out: dict[str, Any] = {name: value for name, value in params.items() if name in used or name in pipeline.parameters}

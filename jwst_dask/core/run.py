@@ -44,6 +44,8 @@ class Options:
         Association members may lie outside the association's folder.
     sources : SourceTable, optional
         Parameters per source (see `jwst_dask.data.sources`).
+    beside : tuple of str
+        Folders where members of associations are looked for first: what an earlier stage of the same run has made.
     pixels : bool
         Steps may look at the first integration of an exposure while they prepare; not in a plan that is only shown.
     """
@@ -58,6 +60,7 @@ class Options:
     checksum: bool | None = None
     pixels: bool = True
     sources: Any = None
+    beside: tuple[str, ...] = ()
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     @property
@@ -137,11 +140,11 @@ def choose(paths: list[str], opts: Options) -> Pipeline:
 
 
 def _plan(pipeline: Pipeline, paths: list[str], params: Mapping[str, Any], pars_file: str | None, opts: Options, where: execute.Resources,
-          shared: bool = False) -> Plan:  # fmt: skip
+          shared: bool | tuple[str, ...] = False) -> Plan:  # fmt: skip
     from jwst_dask.refs.crds import pin_context
 
     context = pin_context()
-    wanted, failures = requests(paths, pipeline.level, opts.allow_outside, opts.on_error == "skip", (str(opts.output_dir),))
+    wanted, failures = requests(paths, pipeline.level, opts.allow_outside, opts.on_error == "skip", (str(opts.output_dir),), opts.beside)
     jobs, index = [Job(pipeline, name, [], [], {}, {}, True, failures=[text]) for name, text in failures.items()], 0
     for request in wanted:
         jobs.append(_job(pipeline, request, params, pars_file, opts, where, context, index, shared))
@@ -165,7 +168,7 @@ def _unique(jobs: list[Job]) -> None:
 
 
 def _job(pipeline: Pipeline, request: Request, params: Mapping[str, Any], pars_file: str | None, opts: Options, where: execute.Resources,
-         context: str, index: int, shared: bool) -> Job:  # fmt: skip
+         context: str, index: int, shared: bool | tuple[str, ...]) -> Job:  # fmt: skip
     job = Job(pipeline, request.name, [], [], {}, {}, opts.on_error == "skip")
     science = request.science if pipeline.level == 3 else request.science[:1]
     if len(science) < len(request.science):
@@ -243,6 +246,11 @@ def run(inputs: Any, pipeline: str = "auto", *, params: Mapping[str, Any] | None
     With ``auto`` and count-rate exposures of a time series, `calwebb_spec2` is followed by `calwebb_tso3`, on its association if that
     is among the inputs.
 
+    stages : str or sequence of int
+        ``"1,2,3"``: the pipelines of these stages one after the other, see `jwst_dask.core.stages.run_stages`.
+    save_intermediate : bool
+        With `stages`: keep what a later stage takes.
+
     Returns
     -------
     Result
@@ -253,6 +261,13 @@ def run(inputs: Any, pipeline: str = "auto", *, params: Mapping[str, Any] | None
     JwstDaskError
         With ``on_error="raise"``, at the first exposure that fails; finished products stay.
     """
+    stages, keep = options.pop("stages", None), bool(options.pop("save_intermediate", False))
+    if stages:
+        from jwst_dask.core.stages import run_stages
+
+        if pipeline != "auto":
+            raise ParameterError(f"--stages chooses the pipelines; leave {pipeline} out, or run it alone")
+        return run_stages(inputs, stages, params=params, pars_file=pars_file, client=client, progress=progress, save_intermediate=keep, **options)
     return run_pipeline(inputs, None if pipeline == "auto" else table.pipeline(pipeline), params=params, pars_file=pars_file, client=client,
                         progress=progress, **options)  # fmt: skip
 

@@ -99,7 +99,8 @@ def asn_type(path: str | os.PathLike[str]) -> str:
     return str(_tree(os.fspath(path)).get("asn_type") or "")
 
 
-def load(path: str | os.PathLike[str], allow_outside: bool = False, also: Sequence[str | os.PathLike[str]] = ()) -> Association:
+def load(path: str | os.PathLike[str], allow_outside: bool = False, also: Sequence[str | os.PathLike[str]] = (),
+         first: Sequence[str | os.PathLike[str]] = ()) -> Association:  # fmt: skip
     """Read an association.
 
     Parameters
@@ -110,6 +111,8 @@ def load(path: str | os.PathLike[str], allow_outside: bool = False, also: Sequen
         Accept members outside the association's folder (absolute paths, ``..``, links that lead out, URLs).
     also : sequence of str
         Folders where members that are not beside the association may be (products of an earlier pipeline).
+    first : sequence of str
+        Folders whose files win over those beside the association.
 
     Raises
     ------
@@ -127,7 +130,8 @@ def load(path: str | os.PathLike[str], allow_outside: bool = False, also: Sequen
             raise InputError(f"{name}: product number {number} is not a list of members with expname and exptype") from error
         for expname, exptype in listed:
             where, problem = _place(folder, expname, allow_outside)
-            made = [str(Path(other) / expname) for other in also if problem.endswith("does not exist") and (Path(other) / expname).is_file()]
+            others = [*first, *(also if problem.endswith("does not exist") else ())]
+            made = [str(Path(other) / expname) for other in others if os.path.basename(expname) == expname and (Path(other) / expname).is_file()]
             where, problem = (made[0], "") if made else (where, problem)
             problems += [problem] if problem else []
             members.append(Member(expname, exptype, where))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-
 import logging
 import math
 import os
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
