@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jwst_dask.core.errors import ParameterError
+from jwst_dask.simulate.ramp_truth import RampTruth, Written, gather
 from jwst_dask.simulate.shelf import environment
 from jwst_dask.simulate.slit_truth import SlitTruth
 from jwst_dask.simulate.truth import Truth
 
 if TYPE_CHECKING:
+    from jwst_dask.simulate.detector import Detector
+    from jwst_dask.simulate.exposures import Series
     from jwst_dask.simulate.setup import Setup
+    from jwst_dask.simulate.shelf import Shelf
 
-__all__ = ["MODES", "SLIT_MODES", "SlitTruth", "Truth", "environment", "make"]
+__all__ = ["MODES", "SLIT_MODES", "RampTruth", "SlitTruth", "Truth", "environment", "make"]
 
 MODES = ("bots_prism", "bots_grating", "lrs_slitless")
 SLIT_MODES = ("mos_prism", "mos_g395m", "fs")
@@ -28,7 +32,7 @@ IN_TRANSIT = 0.4  # share of the series from first to last contact
 
 def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints: int = 30, shape: tuple[int, int] | None = None, seed: int = 0,
          depth: float = 0.02, grating: str | None = None, detectors: tuple[str, ...] = ("NRS1",), rate: bool = False, noise: float = 1.0,
-         nsources: int = 8, nextended: int = 2, nbackground: int = 2, nods: int = 3) -> Any:  # fmt: skip
+         nsources: int = 8, nextended: int = 2, nbackground: int = 2, nods: int = 3, uncal: bool = False) -> Any:  # fmt: skip
     """Simulate a transit observed in a time-series mode, or a field observed through slits.
 
     Parameters
@@ -37,7 +41,7 @@ def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints
         ``bots_prism`` (NIRSpec PRISM), ``bots_grating`` (NIRSpec gratings), ``lrs_slitless`` (MIRI LRS); ``mos_prism``, ``mos_g395m``
         (NIRSpec MOS with slitlets of three shutters), ``fs`` (NIRSpec fixed slits, a star in S200A1).
     folder : path
-        Gets ``*_rateints.fits`` segments and their spec2 and tso3 associations, or ``*_rate.fits`` images of a nod pattern, spec2
+        Gets ``*_rateints.fits`` (or ``*_uncal.fits``) segments and their spec2 and tso3 associations, or ``*_rate.fits`` images of a nod pattern, spec2
         associations and an MSA metafile; further ``truth.npz``, and the CRDS cache ``crds``.
     nsegments, nints : int
         Series: segments, and integrations in each. Memory does not grow with either.
@@ -60,6 +64,9 @@ def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints
         MOS: slitlets with a point source, with an extended source, and with background only.
     nods : int
         Slits: exposures of the nod pattern (1, 2, 3, 5), along the shutters of the slitlets.
+    uncal : bool
+        Write ramps (``*_uncal.fits``) in place of count rates, and the references that take them to count rates; the associations name what
+        stage 1 will make of them. `RampTruth` tells what is in the ramps.
 
     Returns
     -------
@@ -76,19 +83,20 @@ def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints
 
         Path(folder).mkdir(parents=True, exist_ok=True)
         return slits.make(mode, Path(folder), nsources=nsources, nextended=nextended, nbackground=nbackground, nods=nods, detectors=tuple(detectors),
-                          grating=grating, shape=shape, seed=seed, noise=noise)  # fmt: skip
+                          grating=grating, shape=shape, seed=seed, noise=noise, uncal=uncal)  # fmt: skip
     grating = grating or "G395H"
     _check(mode, nsegments, nints, depth, grating, detectors)
+    if rate and uncal:
+        raise ParameterError("rate and uncal: choose one")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    setups = _setups(mode, folder / "crds", shape, grating, detectors)
-    truth = _observe(mode, folder, setups, nsegments, nints, seed, depth, rate, noise)
-    truth.save()
-    return truth
+    setups, ramps = _setups(mode, folder / "crds", shape, grating, detectors, uncal)
+    return _observe(mode, folder, setups, ramps, nsegments, nints, seed, depth, rate, noise)
 
 
-def _observe(mode: str, folder: Path, setups: list[Setup], nsegments: int, nints: int, seed: int, depth: float, rate: bool, noise: float) -> Truth:
-    """Write exposures and associations of all detectors."""
+def _observe(mode: str, folder: Path, setups: list[Setup], ramps: list[Detector], nsegments: int, nints: int, seed: int, depth: float, rate: bool,
+             noise: float) -> Truth:  # fmt: skip
+    """Write exposures and associations of all detectors, and the truth."""
     import numpy as np
 
     from jwst_dask.simulate import exposures, scene
@@ -96,20 +104,39 @@ def _observe(mode: str, folder: Path, setups: list[Setup], nsegments: int, nints
     names: list[str] = []
     second: list[str] = []
     third: list[str] = []
+    ramped: list[Written] = []
     total = nsegments * nints
-    for setup in setups:
+    for number, setup in enumerate(setups):
         blank = exposures.Series(START, np.ones(total), nsegments, nints, seed, noise)
         mid = exposures.times(setup, blank)[:, 1]
         length = total * setup.cadence / 86400
         series = dataclasses.replace(blank, light_curve=scene.transit(mid, START + 0.5 * length, IN_TRANSIT * length, depth))
-        written = [exposures.rate(folder, setup, series)] if rate else [exposures.segment(folder, setup, series, k + 1) for k in range(nsegments)]
+        if ramps:
+            new = _ramps(folder, ramps[number], series)
+            ramped += new
+            written = [one.name for one in new]
+        else:
+            written = [exposures.rate(folder, setup, series)] if rate else [exposures.segment(folder, setup, series, k + 1) for k in range(nsegments)]
         second += exposures.level2(folder, setup, written)
         third += [] if rate else [exposures.level3(folder, setup, setup.product, written)]
         names += written
     if len(setups) > 1 and not rate:
         third.append(exposures.level3(folder, setup, setup.product.rsplit("-", 1)[0], names))
-    return Truth(mode, str(folder), mid, series.light_curve, float(depth), setups[0].wavelength, setups[0].flux, np.array(names), np.array(second),
-                 np.array(third, dtype=str))  # fmt: skip
+    truth = Truth(mode, str(folder), mid, series.light_curve, float(depth), setups[0].wavelength, setups[0].flux, np.array(names), np.array(second),
+                  np.array(third, dtype=str))  # fmt: skip
+    truth.save(**(gather(folder, ramped, series.light_curve).arrays() if ramped else {}))
+    return truth
+
+
+def _ramps(folder: Path, made: Detector, series: Series) -> list[Written]:
+    """Write the segments of a series as ramps."""
+    from jwst_dask.simulate import ramps
+
+    out = []
+    for k in range(series.nsegments):
+        name, told = ramps.exposure(folder, made, series, k + 1, f"-seg{k + 1:03d}")
+        out.append(Written(name, made, k * series.nints, series.nints, told))
+    return out
 
 
 def _check(mode: str, nsegments: int, nints: int, depth: float, grating: str, detectors: tuple[str, ...]) -> None:
@@ -125,9 +152,10 @@ def _check(mode: str, nsegments: int, nints: int, depth: float, grating: str, de
         raise ParameterError(f"detectors={detectors!r}: choose from NRS1, NRS2")
 
 
-def _setups(mode: str, cache: Path, shape: tuple[int, int] | None, grating: str, detectors: tuple[str, ...]) -> list[Setup]:
-    """The exposures of a mode; writes its reference files and rules."""
-    from jwst_dask.simulate.shelf import Shelf, write_rules
+def _setups(mode: str, cache: Path, shape: tuple[int, int] | None, grating: str, detectors: tuple[str, ...],
+            uncal: bool) -> tuple[list[Setup], list[Detector]]:  # fmt: skip
+    """The exposures of a mode and, for ramps, their detectors; writes its reference files and rules."""
+    from jwst_dask.simulate.shelf import Shelf
 
     if mode == "lrs_slitless":
         from jwst_dask.simulate import miri, miri_refs
@@ -138,8 +166,7 @@ def _setups(mode: str, cache: Path, shape: tuple[int, int] | None, grating: str,
             raise ParameterError(str(error)) from error
         shelf = Shelf(cache, "MIRI")
         miri_refs.make(shelf)
-        write_rules(cache, shelf.made)
-        return setups
+        return setups, _shelve(shelf, setups, uncal)
     from jwst_dask.simulate import nirspec, nirspec_refs
 
     if mode == "bots_prism":
@@ -150,5 +177,17 @@ def _setups(mode: str, cache: Path, shape: tuple[int, int] | None, grating: str,
         raise ParameterError(str(error)) from error
     shelf = Shelf(cache, "NIRSPEC")
     nirspec_refs.make(shelf, (grating,), detectors)
-    write_rules(cache, shelf.made)
-    return setups
+    return setups, _shelve(shelf, setups, uncal)
+
+
+def _shelve(shelf: Shelf, setups: list[Setup], uncal: bool) -> list[Detector]:
+    """Write the rules of a cache, of ramps also the references of their detectors, which are returned."""
+    from jwst_dask.simulate import ramp_refs
+    from jwst_dask.simulate.detector import detector
+    from jwst_dask.simulate.shelf import write_rules
+
+    made = [detector(setup) for setup in setups] if uncal else []
+    for one in made:
+        ramp_refs.make(shelf, one)
+    write_rules(shelf.cache, shelf.made)
+    return made

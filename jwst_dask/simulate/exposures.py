@@ -49,6 +49,7 @@ class Series:
     seed: int
     noise: float = 1.0
     tiles: int = 48
+    exposure: int = 1
 
 
 def times(setup: Setup, series: Series) -> np.ndarray:
@@ -59,12 +60,16 @@ def times(setup: Setup, series: Series) -> np.ndarray:
 
 def segment(folder: str | os.PathLike[str], setup: Setup, series: Series, number: int) -> str:
     """Write one segment (from 1); returns its file name."""
+    from stdatamodels.jwst import datamodels as dm
+
     name = f"{setup.stem}-seg{number:03d}_{setup.detector}_rateints.fits"
     path = Path(folder) / name
     first = (number - 1) * series.nints
-    head = _header(setup, series) | {"exposure.segment_number": number, "exposure.integration_start": first + 1,
+    head = header(setup, series) | {"exposure.segment_number": number, "exposure.integration_start": first + 1,
                                      "exposure.integration_end": first + series.nints, "filename": name}  # fmt: skip
-    places = _lay_out(path, setup, head, times(setup, series)[first : first + series.nints], first)
+    model = dm.CubeModel((1, *setup.shape))
+    model.var_poisson, model.var_rnoise = np.zeros((1, *setup.shape), "f4"), np.zeros((1, *setup.shape), "f4")
+    places = lay_out(path, model, head, times(setup, series)[first : first + series.nints], first)
     with open(path, "r+b", buffering=0) as file:
         for start, arrays in _blocks(setup, series, first, first + series.nints):
             for extension, values in arrays.items():
@@ -88,7 +93,7 @@ def rate(folder: str | os.PathLike[str], setup: Setup, series: Series) -> str:
     model = dm.ImageModel(data=(sums["SCI"] / total).astype("f4"), dq=flags)
     model.var_poisson, model.var_rnoise = ((sums[key] / total**2).astype("f4") for key in ("VAR_POISSON", "VAR_RNOISE"))
     model.err = np.sqrt(model.var_poisson + model.var_rnoise)
-    head = _header(setup, series) | {"filename": name}
+    head = header(setup, series) | {"filename": name}
     _fill(model, head)
     _save(model, Path(folder) / name)
     freeze(Path(folder) / name, head["observation.date_beg"])
@@ -126,7 +131,7 @@ def image(folder: str | os.PathLike[str], setup: Setup, mjd: float, number: int,
         plane[bad] = np.nan
     model = dm.ImageModel(data=data, err=error, dq=(DO_NOT_USE * bad + HOT * hot).astype(np.uint32), var_poisson=poisson, var_rnoise=read)
     name = f"{setup.stem}_{setup.detector}_rate.fits"
-    head = _header(setup, Series(mjd, np.ones(1), 1, 1, seed)) | {"filename": name}
+    head = header(setup, Series(mjd, np.ones(1), 1, 1, seed)) | {"filename": name}
     _fill(model, head)
     _save(model, Path(folder) / name)
     freeze(Path(folder) / name, head["observation.date_beg"])
@@ -147,13 +152,13 @@ def level2(folder: str | os.PathLike[str], setup: Setup, names: list[str]) -> li
     for name in names:
         product = name.rsplit("_", 1)[0]
         made.append(f"{product}_spec2_asn.json")
-        _association(Path(folder) / made[-1], "spec2", setup.rule2, setup.program, product, [name])
+        _association(Path(folder) / made[-1], "spec2", setup.rule2, setup.program, product, [name.replace("_uncal", "_rateints")])
     return made
 
 
 def level3(folder: str | os.PathLike[str], setup: Setup, product: str, names: list[str]) -> str:
     """Write a tso3 association of what spec2 will make of some segments; returns its name."""
-    members = [name.replace("_rateints", "_calints") for name in names]
+    members = [name.replace("_rateints", "_calints").replace("_uncal", "_calints") for name in names]
     _association(Path(folder) / f"{product}_tso3_asn.json", "tso3", "Asn_Lv3TSO", setup.program, product, members)
     return f"{product}_tso3_asn.json"
 
@@ -167,7 +172,8 @@ def _association(path: Path, kind: str, rule: str, program: str, product: str, m
         "products": [{"name": product, "members": entries}]}, indent=1))  # fmt: skip
 
 
-def _header(setup: Setup, series: Series) -> dict[str, Any]:
+def header(setup: Setup, series: Series) -> dict[str, Any]:
+    """Metadata of the exposure with the times of its series."""
     from astropy.time import Time
 
     total = series.nsegments * series.nints
@@ -199,14 +205,27 @@ def _save(model: Any, path: Path) -> None:
     model.close()
 
 
-def _lay_out(path: Path, setup: Setup, head: dict[str, Any], when: np.ndarray, first: int) -> dict[str, int]:
-    """A file with headers for all integrations and room for them; returns where each cube's data begin."""
-    from astropy.io import fits
-    from stdatamodels.jwst import datamodels as dm
+def lay_out(path: Path, model: Any, head: dict[str, Any], when: np.ndarray, first: int, cubes: tuple[str, ...] = CUBES) -> dict[str, int]:
+    """A file with headers for all integrations and room for them; returns where each cube's data begin.
 
-    nints, (ny, nx) = len(when), setup.shape
-    model = dm.CubeModel((1, ny, nx))
-    model.var_poisson, model.var_rnoise = np.zeros((1, ny, nx), "f4"), np.zeros((1, ny, nx), "f4")
+    Parameters
+    ----------
+    path : Path
+    model : datamodel
+        Of one integration; closed when it is saved.
+    head : dict
+        Metadata.
+    when : ndarray
+        float64[integration, 3], see `times`.
+    first : int
+        Number in the series of the file's first integration, from 0.
+    cubes : tuple of str
+        Extensions that have the integrations as first axis.
+    """
+    from astropy.io import fits
+
+    nints, shape = len(when), model.shape
+    rest = ", ".join(map(str, shape[1:]))
     table = np.zeros(nints, model.get_dtype("int_times"))
     table["integration_number"] = first + 1 + np.arange(nints)
     for k, part in enumerate(("start", "mid", "end")):
@@ -225,13 +244,13 @@ def _lay_out(path: Path, setup: Setup, head: dict[str, Any], when: np.ndarray, f
     with open(path, "wb") as out:
         for name, info in parts:
             header, data = raw[info["hdrLoc"] : info["datLoc"]], raw[info["datLoc"] : info["datLoc"] + info["datSpan"]]
-            if name in CUBES:
-                out.write(_edited(header, NAXIS3=nints))
+            if name in cubes:
+                out.write(_edited(header, **{f"NAXIS{len(shape)}": nints}))
                 places[name] = out.tell()
-                out.truncate(out.seek(places[name] + _padded(4 * nints * ny * nx)))
+                out.truncate(out.seek(places[name] + _padded(nints * _plane(header))))
                 continue
             if name == "ASDF":
-                data = data.rstrip(b"\0").replace(b"shape: [1, %d, %d]" % (ny, nx), b"shape: [%d, %d, %d]" % (nints, ny, nx))
+                data = data.rstrip(b"\0").replace(f"shape: [1, {rest}]".encode(), f"shape: [{nints}, {rest}]".encode())
                 header = _edited(header, NAXIS1=len(data), TFORM1=f"{len(data)}B")
                 data = data.ljust(_padded(len(data)), b"\0")
             out.write(header + data)
@@ -253,6 +272,14 @@ def _rehash(path: Path) -> None:
         if place >= 0:
             out.seek(at + place + len(b"_fits_hash: "))
             out.write(digest)
+
+
+def _plane(header: bytes) -> int:
+    """Bytes of one integration, from the header of an extension with one."""
+    from astropy.io import fits
+
+    parsed = fits.Header.fromstring(header.decode("ascii"))
+    return int(abs(parsed["BITPIX"]) // 8 * np.prod([parsed[f"NAXIS{k + 1}"] for k in range(parsed["NAXIS"])]))
 
 
 def _padded(size: int) -> int:

@@ -64,18 +64,18 @@ class SlitTruth:
     master: np.ndarray
     metafile: str = ""
 
-    def save(self) -> Path:
-        """Write ``truth.npz`` into the folder."""
+    def save(self, **more: np.ndarray) -> Path:
+        """Write ``truth.npz`` into the folder, with more arrays if there are (see `jwst_dask.simulate.RampTruth`)."""
         path = Path(self.folder) / NAME
         values: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "folder"}
-        np.savez(path, **values)
+        np.savez(path, **(values | more))
         return path
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> SlitTruth:
         """Read what `save` wrote; `folder` is where it is now."""
         with np.load(Path(folder) / NAME, allow_pickle=False) as file:
-            values = {name: file[name] for name in file.files}
+            values = {f.name: file[f.name] for f in fields(cls) if f.name in file.files}
         return cls(**{**values, "mode": str(values["mode"]), "metafile": str(values["metafile"]), "folder": str(folder)})
 
     def paths(self, names: Iterable[Any]) -> list[str]:

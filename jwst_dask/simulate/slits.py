@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from jwst_dask.core.errors import ParameterError
-from jwst_dask.simulate import exposures, nirspec_refs, optics, shutters, slit_refs, slit_scene
+from jwst_dask.simulate import exposures, nirspec_refs, optics, ramp_refs, ramps, shutters, slit_refs, slit_scene
+from jwst_dask.simulate.detector import detector as detector_of
+from jwst_dask.simulate.exposures import Series
+from jwst_dask.simulate.ramp_truth import Written, gather
 from jwst_dask.simulate.setup import Setup, common_header
 from jwst_dask.simulate.shelf import Shelf, write_rules
 from jwst_dask.simulate.shutters import FIXED, Opening, Target
@@ -25,6 +28,7 @@ PRIMARY = "S200A1"
 SUBARRAY = (869, 1125)  # rows with all fixed slits
 TARGET, ROLL, ANGLE = (189.2283, 62.2387), 110.0, 138.58
 GROUP_TIME, GROUPS, SLEW = 72.945, 16, 90.0
+RAPID = 10.73676  # seconds of a full frame read by four amplifiers
 GAIN = {"NRS1": 1.0, "NRS2": 1.14}
 START = 60100.25  # MJD
 
@@ -57,7 +61,7 @@ class Scene:
 
 
 def make(mode: str, folder: Path, *, nsources: int, nextended: int, nbackground: int, nods: int, detectors: tuple[str, ...], grating: str | None,
-         shape: tuple[int, int] | None, seed: int, noise: float) -> SlitTruth:  # fmt: skip
+         shape: tuple[int, int] | None, seed: int, noise: float, uncal: bool = False) -> SlitTruth:  # fmt: skip
     """See `jwst_dask.simulate.make`."""
     grating = grating or MODES[mode]
     if not detectors or set(detectors) - set(GAIN):
@@ -73,13 +77,17 @@ def make(mode: str, folder: Path, *, nsources: int, nextended: int, nbackground:
     found = _fixed(grating, grid, nods, shape, r) if mode == "fs" else _msa(grating, grid, (nsources, nextended, nbackground), nods, detectors, shape, r)
     shelf = Shelf(folder / "crds", "NIRSPEC")
     slit_refs.make(shelf, found.exp_type, grating, detectors, found.rows, found.failed)
-    write_rules(folder / "crds", shelf.made)
     reference = shutters.on_sky(*(FIXED[PRIMARY][:2] if mode == "fs" else (0.0, 0.0)))[:, 0]
     pitch = FIXED[PRIMARY][3] if mode == "fs" else shutters.OPEN[1]
     pointings = shutters.pointings((reference[0], reference[1]), [h * pitch for h in found.heights], TARGET, ROLL)
     if found.metafile:
         _metafile(folder, found, NODS[nods], (reference[0], reference[1]))
-    return _observe(mode, folder, found, detectors, reference, pointings, seed, noise)
+    truth, written = _observe(mode, folder, found, detectors, reference, pointings, seed, noise, uncal)
+    for made in {one.made.setup.detector: one.made for one in written}.values():
+        ramp_refs.make(shelf, made)
+    write_rules(folder / "crds", shelf.made)
+    truth.save(**(gather(folder, written, np.ones(1)).arrays() if written else {}))
+    return truth
 
 
 def _msa(grating: str, grid: np.ndarray, counts: tuple[int, int, int], nods: int, detectors: tuple[str, ...], shape: tuple[int, int] | None,
@@ -134,8 +142,9 @@ def _metafile(folder: Path, found: Scene, nods: Sequence[int], reference: tuple[
 
 
 def _observe(mode: str, folder: Path, found: Scene, detectors: tuple[str, ...], reference: np.ndarray, pointings: list[tuple[float, float]],
-             seed: int, noise: float) -> SlitTruth:  # fmt: skip
-    """Write exposures and associations."""
+             seed: int, noise: float, uncal: bool) -> tuple[SlitTruth, list[Written]]:  # fmt: skip
+    """Write exposures and associations; of ramps also returns what is in them."""
+    written: list[Written] = []
     names: dict[str, list[str]] = {detector: [] for detector in detectors}
     length = GROUP_TIME * (GROUPS + 1) + SLEW
     for detector in detectors:
@@ -150,7 +159,11 @@ def _observe(mode: str, folder: Path, found: Scene, detectors: tuple[str, ...], 
                     at = height + source.y if source is not None else 0.0
                     frame[spot.window] += slit_scene.light(spot, answer, opening, found.grid, source, at, mjd + GROUP_TIME * GROUPS / 172800)
             setup = _setup(found, detector, frame[slice(*found.rows)], n, reference, sky)
-            names[detector].append(exposures.image(folder, setup, mjd, n, seed, noise))
+            if uncal:
+                written.append(_ramp(folder, setup, Series(mjd, np.ones(1), 1, 1, seed, noise, exposure=n), written))
+                names[detector].append(written[-1].name)
+            else:
+                names[detector].append(exposures.image(folder, setup, mjd, n, seed, noise))
     level2, master = _associations(folder, found, names)
     with_source = [(opening, source) for opening, source in found.slits if source is not None]
     sources = [source for _, source in with_source]
@@ -162,14 +175,26 @@ def _observe(mode: str, folder: Path, found: Scene, detectors: tuple[str, ...], 
         np.array([opening.name for opening, source in found.slits if source is None], "U8"),
         np.array([name for part in names.values() for name in part]), np.array(level2), np.array(master, dtype=str), found.metafile,
     )  # fmt: skip
-    truth.save()
-    return truth
+    return truth, written
+
+
+def _ramp(folder: Path, setup: Setup, series: Series, before: list[Written]) -> Written:
+    """Write an exposure as a ramp of single frames; its detector is that of exposures before."""
+    full = setup.shape == (optics.NPIX, optics.NPIX)
+    frame = RAPID if full else 0.00001 * (setup.shape[0] + 12) * setup.shape[1]
+    header = setup.header | {"exposure.readpatt": "NRSRAPID", "exposure.noutputs": 4 if full else 1}
+    setup = replace(setup, header=header, group_time=frame, integration_time=frame * GROUPS, cadence=frame * (GROUPS + 1))
+    same = [one.made for one in before if one.made.setup.detector == setup.detector]
+    made = replace(same[0], setup=setup) if same else detector_of(setup)
+    name, told = ramps.exposure(folder, made, series)
+    return Written(name, made, 0, 1, told)
 
 
 def _associations(folder: Path, found: Scene, names: dict[str, list[str]]) -> tuple[list[str], list[str]]:
     rule = "Asn_Lv2NRSMSA" if found.metafile else "Asn_Lv2NRSFSS"
     level2, master = [], []
     for part in names.values():
+        part = [name.replace("_uncal", "_rate") for name in part]
         for name in part:
             product = name.removesuffix("_rate.fits")
             level2.append(exposures.spec2(folder, rule, PROGRAM[found.exp_type], product, name, [other for other in part if other != name]))

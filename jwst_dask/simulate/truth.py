@@ -43,18 +43,18 @@ class Truth:
     level2: np.ndarray
     level3: np.ndarray
 
-    def save(self) -> Path:
-        """Write ``truth.npz`` into the folder."""
+    def save(self, **more: np.ndarray) -> Path:
+        """Write ``truth.npz`` into the folder, with more arrays if there are (see `jwst_dask.simulate.RampTruth`)."""
         path = Path(self.folder) / NAME
         values = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "folder"}
-        np.savez(path, **values)  # type: ignore[arg-type]
+        np.savez(path, **(values | more))  # type: ignore[arg-type]
         return path
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Truth:
         """Read what `save` wrote; `folder` is where it is now."""
         with np.load(Path(folder) / NAME, allow_pickle=False) as file:
-            values = {name: file[name] for name in file.files}
+            values = {f.name: file[f.name] for f in fields(cls) if f.name in file.files}
         return cls(**{**values, "mode": str(values["mode"]), "folder": str(folder), "depth": float(values["depth"])})
 
     def recover(self, time: np.ndarray, flux: np.ndarray) -> tuple[float, float]:
