@@ -123,6 +123,23 @@ def rate_draft(draft: Draft, cube: bool) -> Draft:
     return dataclasses.replace(draft, model=model, extras={}, log=[], shared=dict(draft.shared), first=None)
 
 
+def side_product(draft: Draft, shape: tuple[int, ...]) -> Any:
+    """A template of a side product with the metadata of an exposure: ImageModel, CubeModel or RampModel of zeros that take no room."""
+    from stdatamodels.jwst import datamodels
+
+    from jwst_dask.data.models import copy_metadata, filled
+    from jwst_dask.data.ramps import zeros
+
+    kinds = {2: datamodels.ImageModel, 3: datamodels.CubeModel, 4: datamodels.RampModel}
+    tree = {"data": zeros(np.float32, *shape), "meta": {}}
+    if len(shape) == 4:
+        tree |= {"pixeldq": zeros(np.uint32, *shape[-2:]), "groupdq": zeros(np.uint8, *shape)}
+    model = filled(kinds[len(shape)], tree)
+    model.meta.model_type = type(model).__name__
+    copy_metadata(model, draft.model)
+    return model
+
+
 @dataclass
 class DraftRate:
     """Draft rates of a ramp.

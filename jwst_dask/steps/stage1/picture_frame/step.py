@@ -14,7 +14,7 @@ from jwst_dask.core.errors import NoDataOnDetectorError, ReferenceError_
 from jwst_dask.core.step import BlockStep, Skip, State, param
 from jwst_dask.kernels.ramp.picture_frame import Pattern, correct_image, correct_ramp, make_pattern
 from jwst_dask.refs.load import planes
-from jwst_dask.steps.stage1.draft_rate import DraftRate, Whole, is_ramp, prepare_rate
+from jwst_dask.steps.stage1.draft_rate import DraftRate, Whole, is_ramp, prepare_rate, side_product
 from jwst_dask.steps.stage1.reference import contents
 from jwst_dask.steps.stage2.clean_flicker_noise import scene
 from jwst_dask.steps.stage2.clean_flicker_noise.science import no_regions, regions
@@ -106,14 +106,10 @@ class PictureFrameStep(BlockStep):
 
     def _lay_out(self, draft: Draft) -> None:
         """Templates of the side products that are asked for."""
-        from stdatamodels.jwst import datamodels
-
         shape = draft.model.data.shape
         for name, wanted, size in (("pctfrm_mask", self.save_mask, shape[-2:]), ("pctfrm_correction", self.save_correction, shape)):
             if wanted:
-                kind = {2: datamodels.ImageModel, 3: datamodels.CubeModel, 4: datamodels.RampModel}[len(size)]
-                model = draft.extras[name] = kind(data=np.broadcast_to(np.float32(0), size))
-                model.update(draft.model)
+                draft.extras[name] = side_product(draft, size)
 
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
         if bool(state["ramp"]):

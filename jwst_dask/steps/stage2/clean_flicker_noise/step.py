@@ -12,7 +12,7 @@ import numpy as np
 
 from jwst_dask.core.errors import InputError, NoDataOnDetectorError, ParameterError
 from jwst_dask.core.step import BlockStep, Failed, Skip, State, param
-from jwst_dask.steps.stage1.draft_rate import Whole, is_ramp, prepare_rate
+from jwst_dask.steps.stage1.draft_rate import Whole, is_ramp, prepare_rate, side_product
 from jwst_dask.steps.stage2.clean_flicker_noise import scene
 from jwst_dask.steps.stage2.clean_flicker_noise.clean import CORNERS, CORNERS_ALLSLITS, CleaningError, Recipe, clean_image
 from jwst_dask.steps.stage2.clean_flicker_noise.science import no_regions, regions
@@ -259,12 +259,13 @@ class CleanFlickerNoiseStep(BlockStep):
 
     def _lay_out(self, draft: Draft, state: State) -> None:
         """Templates of the side products that are asked for."""
+        shape = draft.model.data.shape
         for name, wanted in self._wanted().items():
-            if wanted:
-                shape = draft.model.data.shape
-                if is_ramp(draft) and name == "mask":
-                    shape = shape[-2:] if self._one_mask() else (1, *shape[-2:])
-                draft.extras[name] = _template(draft, np.broadcast_to(np.float32(0), shape))
+            if wanted and is_ramp(draft):
+                mask = shape[-2:] if self._one_mask() else (1, *shape[-2:])
+                draft.extras[name] = side_product(draft, mask if name == "mask" else shape)
+            elif wanted:
+                draft.extras[name] = _template(draft, np.zeros(shape, np.float32))
         if is_ramp(draft):
             return
         if self.save_mask and "mask" not in self.side_products and draft.first is not None:
@@ -274,10 +275,10 @@ class CleanFlickerNoiseStep(BlockStep):
 
 
 def _template(draft: Draft, data: np.ndarray) -> Any:
-    """A model of an image, cube or ramp with the exposure's metadata."""
+    """A model of an image or cube with the exposure's metadata."""
     from stdatamodels.jwst import datamodels
 
-    model = {2: datamodels.ImageModel, 3: datamodels.CubeModel, 4: datamodels.RampModel}[data.ndim](data=data)
+    model = (datamodels.CubeModel if data.ndim == 3 else datamodels.ImageModel)(data=data)
     model.update(draft.model)
     return model
 
