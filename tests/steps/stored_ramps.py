@@ -24,18 +24,20 @@ class StoredRamps:
             yield Block({name: array.copy() if name == "pixeldq" else array[part].copy() for name, array in self.arrays.items()}, start)
 
     def write(self, block: Block) -> None:
+        rows = slice(block.y0, block.y0 + block.arrays["sci"].shape[-2])
         for name, array in block.arrays.items():
             if name == "pixeldq":
-                self.arrays[name][...] = array
+                self.arrays[name][rows] = array
                 continue
-            target = self.arrays[name][block.start : block.start + len(array)]
+            target = self.arrays[name][block.start : block.start + len(array), ..., rows, :]
             if target.ndim == 4:
                 target = target[:, block.group0 : block.group0 + array.shape[1]]
             target[...] = array
 
-    def read(self, start: int, stop: int, groups: tuple[int, int]) -> Block:
-        arrays = {name: self.arrays[name][start:stop, slice(*groups)].copy() for name in ("sci", "groupdq")}
-        return Block({**arrays, "pixeldq": self.arrays["pixeldq"].copy()}, start, group0=groups[0])
+    def read(self, start: int, stop: int, y0: int = 0, y1: int | None = None, groups: tuple[int, int] | None = None) -> Block:
+        part = np.s_[start:stop, slice(*(groups or (0, None))), y0:y1]
+        arrays = {name: self.arrays[name][part].copy() for name in ("sci", "groupdq")}
+        return Block({**arrays, "pixeldq": self.arrays["pixeldq"][y0:y1].copy()}, start, y0=y0, group0=groups[0] if groups else 0)
 
     def bands(self, halo: int = 0) -> Iterator[Block]:
         for y0 in range(0, self.shape[0], self.height):

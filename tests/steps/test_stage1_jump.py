@@ -13,11 +13,12 @@ from astropy.io import fits
 from jwst_dask.core.errors import InputError, ReferenceError_
 from jwst_dask.core.step import Skip
 from jwst_dask.data.exposure import Block, Draft
-from jwst_dask.steps.stage1.jump import TABLE, JumpStep, merge, rates
+from jwst_dask.steps.stage1.jump import TABLE, JumpStep, merge, rates, stored
 
 PARITY = Path(__file__).parents[1] / "parity"
-sys.path.insert(0, str(PARITY))
+sys.path[:0] = [str(PARITY), str(Path(__file__).parent)]
 from ramp_jump_cases import CASES, GROUP_TIME, Case, arrays  # noqa: E402
+from stored_ramps import StoredRamps  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,44 @@ def test_bands(name: str, golden: dict[str, np.ndarray], tmp_path: Path) -> None
     assert np.array_equal(flags ^ data["groupdq"], golden[f"{name}.groupdq"])
     found = rates(merge(tables), GROUP_TIME, data["gain"].size)
     assert np.allclose(list(found.values()), golden[f"{name}.rates"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("height", [1, 7, 1000])
+@pytest.mark.parametrize("name", CASES)
+def test_stored_ramps(name: str, height: int, golden: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ramp that is gone through by rows and frames gets the flags and the table of one in memory."""
+    monkeypatch.setattr(stored, "BAND_BYTES", height * 4000)
+    case, data = CASES[name], arrays(golden, CASES[name])
+    step = JumpStep.make(**case.parameters)
+    state = prepared(step, data, tmp_path, case.nframes)
+    whole, ramps = step.run(block_of(data), state), StoredRamps(block_of(data).arrays, height=height)
+    table = step.stream(ramps, ramps, state)[TABLE]
+    for key, values in whole.arrays.items():
+        assert ramps.arrays[key].tobytes() == values.tobytes(), key
+    assert np.array_equal(table, whole.tables[TABLE])
+
+
+def test_marks_above_a_band_are_as_they_were(golden: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """Neighbours of faint jumps are flagged once, not again and again from band to band."""
+    data = arrays(golden, CASES["single pass"])
+    step = JumpStep(min_jump_to_flag_neighbors=0.5, rejection_threshold=6.0)
+    state = prepared(step, data, tmp_path)
+    whole, ramps = step.run(block_of(data), state), StoredRamps(block_of(data).arrays, height=1)
+    step.stream(ramps, ramps, state)
+    assert np.array_equal(ramps.arrays["groupdq"], whole.arrays["groupdq"])
+
+
+def test_group_in_which_every_pixel_jumps(golden: dict[str, np.ndarray], tmp_path: Path) -> None:
+    data = arrays(golden, CASES["clipped"])
+    data["groupdq"][...], data["gain"][...] = 0, 2
+    data["sci"] = np.random.default_rng(1).normal(100, 5, data["sci"].shape).astype(np.float32)
+    data["sci"][3, 2:] += 1e6
+    step = JumpStep.make(**CASES["clipped"].parameters)
+    state = prepared(step, data, tmp_path)
+    whole, ramps = step.run(block_of(data), state), StoredRamps(block_of(data).arrays, height=3)
+    table = step.stream(ramps, ramps, state)[TABLE]
+    assert not (whole.arrays["groupdq"][3, 2] & 4).all()
+    assert np.array_equal(ramps.arrays["groupdq"], whole.arrays["groupdq"]) and np.array_equal(table, whole.tables[TABLE])
 
 
 def test_refused(golden: dict[str, np.ndarray], tmp_path: Path) -> None:

@@ -81,19 +81,19 @@ def dead_groups(groupdq: np.ndarray) -> np.ndarray:
     bool[integration, group]
     """
     out = np.empty(groupdq.shape[:2], np.bool_)
-    _dead(groupdq, out)
+    _all_have(groupdq, DO_NOT_USE, out)
     return out
 
 
 @jit
-def _dead(dq, out):  # type: ignore[no-untyped-def]
+def _all_have(dq, flag, out):  # type: ignore[no-untyped-def]
     nints, ngroups, ny, nx = dq.shape
     for i in range(nints):
         for g in range(ngroups):
             out[i, g] = True
             for y in range(ny):
                 for x in range(nx):
-                    if not dq[i, g, y, x] & DO_NOT_USE:
+                    if not dq[i, g, y, x] & flag:
                         out[i, g] = False
                         break
                 if not out[i, g]:
@@ -120,7 +120,8 @@ def method(dead: np.ndarray, options: Options) -> int | None:
 
 
 def find_jumps(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, readnoise: np.ndarray, options: Options,
-               dead: np.ndarray | None = None, counted: slice = slice(None), whole: bool = True) -> np.ndarray | None:  # fmt: skip
+               dead: np.ndarray | None = None, counted: slice = slice(None), whole: bool = True,
+               clipped: bool = False) -> np.ndarray | None:  # fmt: skip
     """Flag jumps, their neighbours and the groups after them in `groupdq`, in place.
 
     Parameters
@@ -140,6 +141,8 @@ def find_jumps(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, readnoise
     whole : bool
         Whether the block has all rows of the frame: a group with jumps everywhere is then taken for a good one (sigma
         clipping only).
+    clipped : bool
+        Whether `clip_jumps` has been applied already.
 
     Returns
     -------
@@ -153,10 +156,10 @@ def find_jumps(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, readnoise
             tidy_row(groupdq, y)
         return None
     noise = (readnoise * gain).astype(np.float32, copy=False)
-    if how >= CLIP_INTEGRATIONS:
-        _clip(sci, groupdq, gain, options.rejection, how == CLIP_ALL, lanes_for(nints * (ngroups - 1)))
+    if how >= CLIP_INTEGRATIONS and not clipped:
+        clip_jumps(sci, groupdq, gain, options, how)
         if whole:
-            _unflag_full_groups(groupdq)
+            unflag(groupdq, full_groups(groupdq))
     limits = np.array([options.rejection, options.three_groups, options.four_groups])
     first, last, _ = counted.indices(ny)
     sizes, groups = np.array(options.after_size, np.float32), np.array(options.after_groups, np.int64)
@@ -164,6 +167,19 @@ def find_jumps(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, readnoise
     _rows(sci, groupdq, gain, noise, float(options.nframes), how, limits, options.neighbours, float(options.low), float(options.high),
                      sizes, groups, lanes_for(nints * (ngroups - 1)), first, last, count)  # fmt: skip
     return count
+
+
+def clip_jumps(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, options: Options, how: int) -> None:
+    """Flag in `groupdq`, in place, what sigma clipping leaves out (`how` is `CLIP_INTEGRATIONS` or `CLIP_ALL`); any band of rows."""
+    nints, ngroups = groupdq.shape[:2]
+    _clip(sci, groupdq, gain, options.rejection, how == CLIP_ALL, lanes_for(nints * (ngroups - 1)))
+
+
+def full_groups(groupdq: np.ndarray) -> np.ndarray:
+    """Groups (bool[integration, group]) of which all pixels are jumps or not to be used: that was no cosmic ray."""
+    out = np.empty(groupdq.shape[:2], np.bool_)
+    _all_have(groupdq, JUMP | DO_NOT_USE, out)
+    return out
 
 
 @jit
@@ -354,22 +370,12 @@ def _clip_pixel(dq, y, x, diffs, k, start, step, limit, values):  # type: ignore
 
 
 @jit
-def _unflag_full_groups(dq):  # type: ignore[no-untyped-def]
-    """Take the jump flag from groups of which all pixels are jumps or not to be used: that was no cosmic ray."""
-    nints, ngroups, ny, nx = dq.shape
-    for i in range(nints):
-        for g in range(ngroups):
-            full = True
-            for y in range(ny):
-                for x in range(nx):
-                    if not dq[i, g, y, x] & (JUMP | DO_NOT_USE):
-                        full = False
-                        break
-                if not full:
-                    break
-            if not full:
-                continue
-            for y in range(ny):
-                for x in range(nx):
-                    if dq[i, g, y, x] == JUMP:
-                        dq[i, g, y, x] = 0
+def unflag(dq, full):  # type: ignore[no-untyped-def]
+    """Take the jump flag from groups (`full`: bool[integration, group]) of uint8[integration, group, y, x], where it is alone."""
+    for i in range(dq.shape[0]):
+        for g in range(dq.shape[1]):
+            if full[i, g]:
+                for y in range(dq.shape[2]):
+                    for x in range(dq.shape[3]):
+                        if dq[i, g, y, x] == JUMP:
+                            dq[i, g, y, x] = 0

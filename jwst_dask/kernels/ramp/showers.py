@@ -8,6 +8,7 @@ Document: "Jump detection" of the JWST pipeline documentation, "Showers".
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,34 +85,97 @@ def find_showers(sci: np.ndarray, groupdq: np.ndarray, pixeldq: np.ndarray, gain
     int64[integration]
         Showers found; 0 with fewer than ten usable differences.
     """
-    nints, ngroups, ny, nx = groupdq.shape
-    if nints * (ngroups - 1) - int(dead_groups(groupdq).sum()) < LEAST_DIFFERENCES:
+    nints = len(groupdq)
+    if not enough(dead_groups(groupdq)):
         return np.zeros(nints, np.int64)
+    usual = typical(sci, groupdq, gain, readnoise, options, searched)
+    count = np.zeros(nints, np.int64)
+    for i in range(nints):
+        bad = unusable(groupdq[i : i + 1], searched)
+
+        def step(g: int, part: slice = slice(i, i + 1), bad: np.ndarray = bad) -> np.ndarray:
+            return differences(sci[part, g - 1 : g + 1], bad[:, g - 1 : g + 1], gain)[0, 0]  # type: ignore[no-any-return]
+
+        flags, count[i] = showers_of(groupdq[i], pixeldq, step, usual, ring, options)
+        accept(sci[i], groupdq[i], flags, gain, options)
+    return count
+
+
+def enough(dead: np.ndarray) -> bool:
+    """Whether there are enough usable differences (`dead`: bool[integration, group])."""
+    nints, ngroups = dead.shape
+    return bool(nints * (ngroups - 1) - int(dead.sum()) >= LEAST_DIFFERENCES)
+
+
+def showers_of(groupdq: np.ndarray, pixeldq: np.ndarray, step: Callable[[int], np.ndarray], usual: tuple[np.ndarray, np.ndarray],
+               ring: np.ndarray, options: Options) -> tuple[np.ndarray, int]:  # fmt: skip
+    """Find the showers of one integration, in whole frames.
+
+    Parameters
+    ----------
+    groupdq : uint8[group, y, x]
+        Not changed.
+    pixeldq : uint32[y, x]
+    step : callable
+        Difference of a group and the one before in electrons (float32[y, x]), NaN where one is not usable.
+    usual : tuple
+        From `typical`.
+    ring, options
+        As of `find_showers`.
+
+    Returns
+    -------
+    uint8[group, y, x]
+        Flags with those of the showers, for `accept`.
+    int
+        Showers found.
+    """
+    centre, spread = usual
+    flags = groupdq.copy()
+    flags[:, pixeldq == REFERENCE_PIXEL] = DO_NOT_USE
+    found = []
+    usable = np.flatnonzero(~dead_groups(flags[np.newaxis])[0])
+    for g in range((int(usable[0]) if usable.size else 0) + 1, len(flags)):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.abs(step(g) - centre[(g - 1) % len(centre)]) / spread[(g - 1) % len(spread)]
+        good = np.isfinite(ratio) & (((flags[g] | pixeldq) & INVALID) == 0)
+        areas = find_regions(_above(ratio, good, ring, options.snr), options.min_area)
+        found += [(g, areas.ellipse(k)) for k in range(len(areas))]
+    for g, ellipse in found:
+        flag_ellipse(flags[g : g + options.groups + 1], ellipse, options.expand_ratio, options.max_width)
+    return flags, len(found)
+
+
+def accept(sci: np.ndarray, groupdq: np.ndarray, flags: np.ndarray, gain: np.ndarray, options: Options) -> None:
+    """Take over the flags from `showers_of` into `groupdq` (both uint8[group, y, x]) where the pixel's rate changes little; any band of rows."""
+    _accept(sci[np.newaxis], groupdq[np.newaxis], flags[np.newaxis], gain, np.float32(options.max_change))
+
+
+def unusable(groupdq: np.ndarray, searched: bool) -> np.ndarray:
+    """1 where a group has jumped or cannot be used (uint8[integration, group, y, x])."""
     bad = np.empty_like(groupdq)
     _unusable(groupdq, bad, searched)
-    centre, spread = _typical(sci, bad, gain, (readnoise * gain).astype(np.float32, copy=False), options)
-    flags = groupdq.copy()
-    flags[:, :, pixeldq == REFERENCE_PIXEL] = DO_NOT_USE
-    found = []
-    for i in range(nints):
-        usable = np.flatnonzero(~dead_groups(flags[i : i + 1])[0])
-        for g in range((int(usable[0]) if usable.size else 0) + 1, ngroups):
-            step = np.empty((ny, nx), np.float32)
-            _difference(sci, bad, gain, i, g, step)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                ratio = np.abs(step - centre[(g - 1) % len(centre)]) / spread[(g - 1) % len(spread)]
-            good = np.isfinite(ratio) & (((flags[i, g] | pixeldq) & INVALID) == 0)
-            areas = find_regions(_above(ratio, good, ring, options.snr), options.min_area)
-            found += [(i, g, areas.ellipse(k)) for k in range(len(areas))]
-    for i, g, ellipse in found:
-        flag_ellipse(flags[i, g : g + options.groups + 1], ellipse, options.expand_ratio, options.max_width)
-    _accept(sci, groupdq, flags, gain, np.float32(options.max_change))
-    return np.bincount(np.array([i for i, _, _ in found], np.int64), minlength=nints)
+    return bad
 
 
-def _typical(sci: np.ndarray, bad: np.ndarray, gain: np.ndarray, noise: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:
-    """Usual difference and its noise: of all groups ([1, y, x]), or by group ([group - 1, y, x]) in a long series."""
+def differences(sci: np.ndarray, bad: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Differences of groups in electrons (float32[integration, group - 1, y, x]), NaN where one is not usable."""
     nints, ngroups, ny, nx = sci.shape
+    out = np.empty((nints, ngroups - 1, ny, nx), np.float32)
+    for i in range(nints):
+        for g in range(1, ngroups):
+            _difference(sci, bad, gain, i, g, out[i, g - 1])
+    return out
+
+
+def typical(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, readnoise: np.ndarray, options: Options,
+            searched: bool) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Usual difference and its noise: of all groups (float32[1, y, x]), or by group ([group - 1, y, x]) in a long series.
+
+    All integrations are needed, but of any band of rows.
+    """
+    nints, ngroups, ny, nx = sci.shape
+    bad, noise = unusable(groupdq, searched), (readnoise * gain).astype(np.float32, copy=False)
     if nints < options.clip_groups:
         centre = np.empty((1, ny, nx), np.float32)
         _medians(sci, bad, gain, centre[0], lanes_for(nints * (ngroups - 1)))
@@ -121,13 +185,9 @@ def _typical(sci: np.ndarray, bad: np.ndarray, gain: np.ndarray, noise: np.ndarr
 
     from astropy.stats import sigma_clipped_stats
 
-    steps = np.empty((nints, ngroups - 1, ny, nx), np.float32)
-    for i in range(nints):
-        for g in range(1, ngroups):
-            _difference(sci, bad, gain, i, g, steps[i, g - 1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _, middle, spread = sigma_clipped_stats(steps, sigma=CLIP_SIGMA, axis=0)
+        _, middle, spread = sigma_clipped_stats(differences(sci, bad, gain), sigma=CLIP_SIGMA, axis=0)
     return middle, spread
 
 

@@ -67,16 +67,36 @@ def find_snowballs(groupdq: np.ndarray, options: Options) -> np.ndarray:
     int64[integration]
         Snowballs found.
     """
-    nints, ngroups, ny, nx = groupdq.shape
-    mask, count, before = np.empty((ny, nx), np.uint8), np.zeros(nints, np.int64), None
-    for i in range(nints):
-        cores = np.zeros((ny, nx), np.bool_)
-        for g in range(1, ngroups):
-            count[i] += _one_group(groupdq[i], g, options, mask, cores)
-        if before is not None and options.core_groups >= 1:
-            groupdq[i, 1 : min(options.core_groups, ngroups), before] |= JUMP
-        before = cores
+    count, before = np.zeros(len(groupdq), np.int64), None
+    for i, flags in enumerate(groupdq):
+        count[i], before = snowballs_of(flags, options, before)
     return count
+
+
+def snowballs_of(dq: np.ndarray, options: Options, before: np.ndarray | None) -> tuple[int, np.ndarray]:
+    """Flag the snowballs of one integration, in place.
+
+    Parameters
+    ----------
+    dq : uint8[group, y, x]
+        With the jumps that were found.
+    options : Options
+    before : bool[y, x]
+        Wide cores of the integration before; None if it is the first.
+
+    Returns
+    -------
+    int
+        Snowballs found.
+    bool[y, x]
+        Its wide cores.
+    """
+    ngroups, ny, nx = dq.shape
+    mask, cores = np.empty((ny, nx), np.uint8), np.zeros((ny, nx), np.bool_)
+    count = sum(_one_group(dq, g, options, mask, cores) for g in range(1, ngroups))
+    if before is not None and options.core_groups >= 1:
+        dq[1 : min(options.core_groups, ngroups), before] |= JUMP
+    return count, cores
 
 
 def _one_group(dq: np.ndarray, g: int, options: Options, mask: np.ndarray, cores: np.ndarray) -> int:

@@ -19,7 +19,7 @@ from jwst_dask.core.memo import memo
 from jwst_dask.core.step import BlockStep, Skip, State, param
 from jwst_dask.kernels.ramp import emi, emi_folded
 from jwst_dask.refs.load import token
-from jwst_dask.steps.stage1.whole import Whole
+from jwst_dask.steps.stage1.stored import Whole
 
 if TYPE_CHECKING:
     from jwst_dask.core.ramps.store import Ramps

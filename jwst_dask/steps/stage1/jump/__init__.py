@@ -34,7 +34,7 @@ class JumpStep(BlockStep):
     (NO_GAIN_VALUE + DO_NOT_USE).
 
     Reference types: gain, readnoise, both required. Skipped for ramps of up to two groups. The median of a pixel's differences
-    is over all integrations, which a block must have. It may be a band of rows with one row more on each side (which
+    is over all integrations, which a block, or a stored ramp (`stream`), must have. A block may be a band of rows with one row more on each side (which
     ``block.row_halo`` tells, so that their jumps are not counted twice), unless snowballs or showers are looked for. Groups that
     are DO_NOT_USE all over a band are taken to be so all over the frame, unless ``state["dead_groups"]`` (bool[integration,
     group]) says which are; with sigma clipping, a group of which every pixel of the frame jumps is set right in whole frames only.
@@ -152,6 +152,21 @@ class JumpStep(BlockStep):
         table["dead"] = dead_groups(groupdq[:, :, above : ny - below])
         block.tables[TABLE] = table
         return block
+
+    def stream(self, ramps: Any, out: Any, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The same of a stored ramp (`jwst_dask.core.ramps.store.RampStore`): jumps by bands of rows, then snowballs and showers frame by
+        frame. In memory are the flags of an integration and a few frames (in long series with showers two frames for each group)."""
+        from jwst_dask.steps.stage1.jump import stored
+
+        group_time, nframes = float(state["group_time"]), int(state["nframes"])
+        table = stored.find_jumps(ramps, out, state, self._jumps(state), int(self.flag_4_neighbors), NO_GAIN)
+        if self.expand_large_events:
+            table["events"] = stored.find_snowballs(out, self._snowballs(group_time))
+        if self.find_showers:
+            options = self._showers(group_time, nframes)
+            table["events"] = stored.find_showers(out, state, self._ring(), options, bool(table["searched"].all()))
+        table["dead"] = stored.dead_groups_of(out)
+        return {TABLE: table}
 
     def _check(self, block: Block, nints: int, whole: bool) -> None:
         if block.nints != nints or any(block.halo):

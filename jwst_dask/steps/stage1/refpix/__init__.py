@@ -215,8 +215,9 @@ class RefPixStep(BlockStep):
         """IRS2 frames of a stored ramp (`jwst_dask.core.ramps.store.RampStore`), a few at a time; `out` has 2048 rows, unless
         reference pixels are kept."""
         from jwst_dask.steps.stage1.refpix import irs2, layout
+        from jwst_dask.steps.stage1.stored import group_of
 
-        flags, flipped, keep = irs2.group_of(ramps, 0, 0).arrays["pixeldq"], bool(state["flipped"]), self.preserve_irs2_refpix
+        flags, flipped, keep = group_of(ramps, 0, 0).arrays["pixeldq"], bool(state["flipped"]), self.preserve_irs2_refpix
         frame = layout.Frame.of(ramps.shape, (int(state["y0"]), int(state["x0"])), int(state["fast"]), int(state["slow"]))
         known = irs2.known(flags)
         bad = known.copy()
@@ -226,7 +227,7 @@ class RefPixStep(BlockStep):
         replaced, reference = self._replaced(flags, bad, frame), irs2.read_reference(str(state["path"]), ramps.shape[1])
         for i in range(ramps.nints):
             for g, plane in enumerate(irs2.correct_stored(ramps, i, replaced, bad, flipped, reference, keep)):
-                block = irs2.group_of(ramps, i, g)
+                block = group_of(ramps, i, g)
                 block.arrays = {"sci": plane[None, None], "groupdq": block.arrays["groupdq"]}
                 if not keep:
                     block.arrays["groupdq"] = irs2.strip(block.arrays["groupdq"], flipped)

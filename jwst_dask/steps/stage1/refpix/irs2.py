@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from jwst_dask.data.dq import PIXEL
 from jwst_dask.kernels.ramp.irs2 import COLUMNS, NORMAL, OUTPUTS, PERIOD, REFERENCE, Corrector, is_normal, make_filters, make_tables
 from jwst_dask.kernels.ramp.irs2_fourier import SLOTS
 from jwst_dask.refs.load import CACHE, token
-
-if TYPE_CHECKING:
-    from jwst_dask.data.exposure import Block
+from jwst_dask.steps.stage1.stored import group_of
 
 BAD = np.uint32(PIXEL["BAD_REF_PIXEL"])
 MARK = np.uint32(PIXEL["BAD_REF_PIXEL"] | PIXEL["DO_NOT_USE"])
@@ -261,12 +259,6 @@ def correct_stored(ramps: Any, index: int, replaced: Callable[[np.ndarray], None
         np.subtract(ramp, mean, out=ramp, casting="same_kind")
         corrector.correct_group(ramp, mean, plane)
         yield np.ascontiguousarray(plane[order, order])
-
-
-def group_of(ramps: Any, index: int, group: int) -> Block:
-    """One group of one integration of a stored ramp."""
-    block: Block = ramps.read(index, index + 1, groups=(group, group + 1))
-    return block
 
 
 def reads_of(ramps: Any, index: int) -> np.ndarray:

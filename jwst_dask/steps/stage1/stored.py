@@ -1,9 +1,11 @@
-"""An exposure that is in memory as a whole, for steps that otherwise go through a stored ramp."""
+"""Stored ramps, as steps go through them that need whole frames and all integrations: frame by frame, or in memory after all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block
@@ -37,3 +39,17 @@ class Whole:
 
     def write_band(self, block: Block) -> None:
         """It is where it should be."""
+
+
+def group_of(ramps: Any, index: int, group: int) -> Block:
+    """One group of one integration of a stored ramp."""
+    block: Block = ramps.read(index, index + 1, groups=(group, group + 1))
+    return block
+
+
+def groupdq_of(ramps: Any, index: int) -> np.ndarray:
+    """Flags of one integration of a stored ramp: uint8[group, y, x]."""
+    out = np.empty((ramps.ngroups, *ramps.shape), np.uint8)
+    for group in range(ramps.ngroups):
+        out[group] = group_of(ramps, index, group).arrays["groupdq"][0, 0]
+    return out
