@@ -80,7 +80,7 @@ class RampExposurePlan(ExposurePlan):
         for k, one in enumerate(self.passes[: last + 1]):
             sink = None
             if k < last or one.kind == STREAM:
-                sink = self._store(k, one)
+                sink = self._store(k, one, origin)
             leaves = str(self.scratch / f"facts{k}") if one.facts and k < last else ""
             for folder in filter(None, (leaves, str(self.scratch / "dump"))):
                 Path(folder).mkdir(parents=True, exist_ok=True)
@@ -102,10 +102,14 @@ class RampExposurePlan(ExposurePlan):
             raise InputError(f"{os.path.basename(self.file.path)}: a pass that streams cannot be the first")
         return origin
 
-    def _store(self, k: int, one: Pass) -> RampStore:
+    def _store(self, k: int, one: Pass, origin: Any) -> RampStore:
+        """The store that a pass writes; what its steps leave alone stays where it is."""
         shape = self.passes[k + 1].shape if k + 1 < len(self.passes) else one.shape
-        sink = RampStore(str(self.scratch / f"pass{k}"), self.nints, self.ngroups, shape, self.zeroframe, self.limit)
-        sink.create()
+        before = origin if isinstance(origin, RampStore) and origin.shape == shape else None
+        changed = {name for link in self.links()[one.first : one.last] for name in link.step.writes}
+        shared = tuple(name for name in before.names() if name not in changed) if before is not None else ()
+        sink = RampStore(str(self.scratch / f"pass{k}"), self.nints, self.ngroups, shape, self.zeroframe, self.limit, shared)
+        sink.create(before)
         return sink
 
     def _writes(self, k: int, one: Pass, wanted: list[PlannedProduct]) -> tuple[Write, ...]:

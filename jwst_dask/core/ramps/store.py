@@ -63,6 +63,8 @@ class RampStore:
         Whether there are zero frames.
     limit : int
         Bytes that a block may have.
+    shared : tuple of str
+        Arrays that are those of the store before, because no step between changes them: links to its files, never written here.
     """
 
     folder: str
@@ -71,13 +73,14 @@ class RampStore:
     shape: tuple[int, int]
     zeroframe: bool = False
     limit: int = 64_000_000
+    shared: tuple[str, ...] = ()
 
     def names(self) -> list[str]:
         """Arrays that it has."""
         return [*SAMPLES, *PLANES, *(FRAMES if self.zeroframe else ())]
 
-    def create(self) -> None:
-        """Make empty files.
+    def create(self, before: RampStore | None = None) -> None:
+        """Make empty files, and links to those of the store before.
 
         Raises
         ------
@@ -86,14 +89,19 @@ class RampStore:
         """
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         for name in self.names():
-            with _explained(self._path(name)), open(self._path(name), "wb") as file:
-                os.posix_fallocate(file.fileno(), 0, self._nbytes(name))
+            with _explained(self.path(name)):
+                if name in self.shared and before is not None:
+                    os.link(before.path(name), self.path(name))
+                    continue
+                with open(self.path(name), "wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, self._nbytes(name))
 
     def remove(self) -> None:
         """Remove the folder with all that is in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _path(self, name: str) -> str:
+    def path(self, name: str) -> str:
+        """File of an array."""
         return os.path.join(self.folder, f"{name}.raw")
 
     def _nbytes(self, name: str) -> int:
@@ -126,7 +134,7 @@ class RampStore:
 
     def _read(self, name: str, places: Any) -> None:
         try:
-            fd = os.open(self._path(name), os.O_RDONLY)
+            fd = os.open(self.path(name), os.O_RDONLY)
         except OSError as error:
             raise JwstDaskError(f"{self.folder}: the ramp is not there; workers must share the output folder's file system") from error
         try:
@@ -135,7 +143,7 @@ class RampStore:
                 while done < len(view):
                     n = os.preadv(fd, [view[done:]], offset + done)
                     if n == 0:
-                        raise JwstDaskError(f"{self._path(name)}: cut short")
+                        raise JwstDaskError(f"{self.path(name)}: cut short")
                     done += n
         finally:
             os.close(fd)
@@ -147,7 +155,7 @@ class RampStore:
         rows = rows or slice(0, height)
         y0, total = block.y0 + rows.start, 0
         for name in names or self.names():
-            if (array := block.arrays.get(name)) is None:
+            if (array := block.arrays.get(name)) is None or name in self.shared:
                 continue
             size = np.dtype(array.dtype).itemsize
             if name in SAMPLES:
@@ -157,8 +165,8 @@ class RampStore:
                 planes = ((array[i], (block.start + i) * ny) for i in range(len(array)))
             else:
                 planes = ((array, 0),)  # type: ignore[assignment]
-            with _explained(self._path(name)):
-                fd = os.open(self._path(name), os.O_WRONLY)
+            with _explained(self.path(name)):
+                fd = os.open(self.path(name), os.O_WRONLY)
                 try:
                     for plane, first in planes:
                         part = np.ascontiguousarray(plane[rows])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import time
 import zlib
@@ -176,8 +175,8 @@ class RampTask:
         declared: Any = step
         ramps: RampStore = self.origin
         if (ramps.shape, ramps.names()) == (self.sink.shape, self.sink.names()):  # in place, but so that it can be done again
-            for name in ramps.names():
-                shutil.copyfile(os.path.join(ramps.folder, f"{name}.raw"), os.path.join(self.sink.folder, f"{name}.raw"))
+            for name in set(ramps.names()) - set(self.sink.shared):
+                shutil.copyfile(ramps.path(name), self.sink.path(name))
             ramps = self.sink
         read, clock = time.perf_counter() - clock, time.perf_counter()
         tables = declared.stream(ramps, self.sink, self._state(step, state)) or {}
