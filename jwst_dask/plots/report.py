@@ -81,6 +81,7 @@ def _truth(folder: Path) -> Path | None:
 def _sections(found: list[RunRecord], made: list[ProductRecord], truth: Any, folder: Path) -> Iterator[tuple[str, str, str]]:
     with style.quiet():
         yield "light", "White-light curve", "".join(_light(p.path, truth) for p in made if p.suffix == "whtlt")
+        yield "ramps", "Slopes and cosmic rays against what was injected", _ramps(made, truth)
         yield "slits", "Slits", _slits(made, folder)
         yield "spectra", "Spectra", "".join(_spectra(p) for p in _final(made))
         yield "flags", "Data quality", _flags(made)
@@ -182,6 +183,14 @@ def _spectra(product: ProductRecord) -> str:
     alt = f"Median spectrum from {low:.2f} to {high:.2f} micrometres, and below it the flux relative to that spectrum, wavelength across and time upwards"
     bins = "" if all(len(s.time) == s.integrations for s in series) else f", in {max(len(s.time) for s in series)} bins of time"
     return page.image(figure, alt, f"{product.path.name}: {count} spectra{bins}; colours show flux relative to the median spectrum.")
+
+
+def _ramps(made: list[ProductRecord], truth: Any) -> str:
+    """Validation of stage 1, where count rates of simulated ramps are among the products."""
+    from jwst_dask.plots import ramps
+
+    rates = [p.path.parent for p in made if p.suffix in ("rate", "rateints")]
+    return ramps.section(rates[0], truth) if rates and truth is not None else ""
 
 
 def _slits(made: list[ProductRecord], folder: Path) -> str:

@@ -65,8 +65,7 @@ def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints
     nods : int
         Slits: exposures of the nod pattern (1, 2, 3, 5), along the shutters of the slitlets.
     uncal : bool
-        Write ramps (``*_uncal.fits``) in place of count rates, and the references that take them to count rates; the associations name what
-        stage 1 will make of them. `RampTruth` tells what is in the ramps.
+        Write ramps (``*_uncal.fits``, see `RampTruth`) and their references; the associations name what stage 1 will make of them.
 
     Returns
     -------
@@ -85,9 +84,7 @@ def make(mode: str, folder: str | os.PathLike[str], *, nsegments: int = 3, nints
         return slits.make(mode, Path(folder), nsources=nsources, nextended=nextended, nbackground=nbackground, nods=nods, detectors=tuple(detectors),
                           grating=grating, shape=shape, seed=seed, noise=noise, uncal=uncal)  # fmt: skip
     grating = grating or "G395H"
-    _check(mode, nsegments, nints, depth, grating, detectors)
-    if rate and uncal:
-        raise ParameterError("rate and uncal: choose one")
+    _check(mode, nsegments, nints, depth, grating, detectors, rate and uncal)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     setups, ramps = _setups(mode, folder / "crds", shape, grating, detectors, uncal)
@@ -139,7 +136,7 @@ def _ramps(folder: Path, made: Detector, series: Series) -> list[Written]:
     return out
 
 
-def _check(mode: str, nsegments: int, nints: int, depth: float, grating: str, detectors: tuple[str, ...]) -> None:
+def _check(mode: str, nsegments: int, nints: int, depth: float, grating: str, detectors: tuple[str, ...], both: bool) -> None:
     from jwst_dask.simulate.optics import GRATINGS
 
     if mode not in MODES:
@@ -148,6 +145,8 @@ def _check(mode: str, nsegments: int, nints: int, depth: float, grating: str, de
         raise ParameterError(f"nsegments={nsegments}, nints={nints}, depth={depth}: need at least one integration and a depth of 0 to 0.25")
     if mode == "bots_grating" and (grating not in GRATINGS or grating == "PRISM"):
         raise ParameterError(f"grating={grating!r} is not one of {', '.join(name for name in GRATINGS if name != 'PRISM')}")
+    if both:
+        raise ParameterError("rate and uncal: choose one of them")
     if not detectors or set(detectors) - {"NRS1", "NRS2"}:
         raise ParameterError(f"detectors={detectors!r}: choose from NRS1, NRS2")
 

@@ -17,9 +17,8 @@ CEILING = 65535
 MARGIN = 0.96  # threshold of saturation over the largest count
 KTC, ODD_EVEN, DRIFT = 18.0, 6.0, 4.0  # DN: of a pixel and integration; of odd and even lines; of a frame
 PINK = 0.5  # standard deviation of 1/f noise over that of a pixel's read noise, which the readnoise reference does not count
-SKIP = (2, 4)  # MIRI: groups that the reset switch disturbs, in the first and in later integrations
+SKIP = (2, 4)  # MIRI: groups that rscd leaves out of the first and of later integrations; time series go without it, so nothing is wrong with them
 RESET_GROUPS = 12
-SWITCH, LAST = -45.0, -25.0  # DN: of the first group after a reset, beyond the reset reference; of the last frame
 
 
 @dataclass(frozen=True)
@@ -163,12 +162,6 @@ def _reset(shape: tuple[int, int], ngroups: int, r: np.random.Generator) -> np.n
     group = np.arange(min(RESET_GROUPS, ngroups), dtype=float)[:, None, None]
     size = 1 + 0.1 * r.standard_normal(shape)
     return np.stack([-70.0 * size * np.exp(-group / 2.5), -40.0 * size * np.exp(-group / 1.5)]).astype(np.float32)
-
-
-def switch(group: int, integration: int) -> float:
-    """DN that the reset switch adds to a group of a MIRI ramp; 0 from where rscd no longer skips groups."""
-    skipped = SKIP[0 if integration == 0 else 1]
-    return SWITCH * float(np.exp(-group / 2.0)) if group < skipped else 0.0
 
 
 def clean_header(setup: Setup) -> dict[str, Any]:

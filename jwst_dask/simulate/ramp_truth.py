@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jwst_dask.simulate.detector import Detector
+from jwst_dask.simulate.detector import SKIP, Detector
 from jwst_dask.simulate.ramps import FULL, HIT, Injected
 from jwst_dask.simulate.truth import NAME
 
@@ -39,6 +39,8 @@ class RampTruth:
     group_time : float
         Seconds.
     ngroups : int
+    groups : ndarray
+        int64[2]: cosmic rays in a group after the first of these and before the second are in differences of groups that are used in any case.
     hits : ndarray
         Cosmic rays: `integration` (in its file), `group` (first that has the charge), `y`, `x`, `electrons`, and `sigma`, that over the noise of the
         difference of two groups; the rows of file k are those from ``hit_edges[k]`` to ``hit_edges[k + 1]``.
@@ -57,6 +59,7 @@ class RampTruth:
     unlit: np.ndarray
     group_time: float
     ngroups: int
+    groups: np.ndarray
     hits: np.ndarray
     hit_edges: np.ndarray
     filled: np.ndarray
@@ -121,7 +124,7 @@ def gather(folder: Path, written: Sequence[Written], light_curve: np.ndarray) ->
         np.array([one.nints for one in written]), np.asarray(light_curve, float),
         np.stack([made.setup.star.clip(0) * made.lit for made in kinds]).astype("f4"),
         background if background.any() else background[:, :1, :1], np.stack([made.lit == 0 for made in kinds]),
-        setup.group_time, setup.ngroups, np.concatenate([np.zeros(0, _SEEN), *hits]), np.cumsum([0, *map(len, hits)]),
+        setup.group_time, setup.ngroups, np.array([max(SKIP), setup.ngroups - 1] if kinds[0].miri else [0, setup.ngroups]), np.concatenate([np.zeros(0, _SEEN), *hits]), np.cumsum([0, *map(len, hits)]),
         np.concatenate([np.zeros(0, FULL), *filled]), np.cumsum([0, *map(len, filled)]),
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jwst_dask.simulate import exposures
-from jwst_dask.simulate.detector import CEILING, DRIFT, KTC, LAST, ODD_EVEN, PINK, Detector, clean_header, switch
+from jwst_dask.simulate.detector import CEILING, DRIFT, KTC, ODD_EVEN, PINK, Detector, clean_header
 from jwst_dask.simulate.exposures import Series
 
 HIT = np.dtype([("integration", "i4"), ("group", "i2"), ("y", "i2"), ("x", "i2"), ("electrons", "f4")])
@@ -128,15 +128,11 @@ def integration(made: Detector, series: Series, k: int, index: int, told: Inject
         counts = made.measured(charge / made.gain + pedestal)
         first[(counts >= made.full) & (first == setup.ngroups)] = group
         counts += bias + noise * made.read / made.gain * r.standard_normal(setup.shape)
-        counts += _miri(made, group, k) if made.miri else _readout(made, noise, r)
+        if made.miri and group < made.reset.shape[1]:
+            counts += made.reset[min(k, 1), group]
+        counts += _readout(made, noise, r)
         yield np.rint(counts).clip(0, CEILING).astype(np.uint16)
     told.note(index, first, setup.ngroups)
-
-
-def _miri(made: Detector, group: int, k: int) -> np.ndarray | float:
-    """What resets and the last frame do to a MIRI ramp, DN."""
-    offset = switch(group, k) + (LAST if group == made.setup.ngroups - 1 else 0.0)
-    return made.reset[min(k, 1), group] + offset if group < made.reset.shape[1] else offset
 
 
 def _hits(made: Detector, index: int, r: np.random.Generator) -> np.ndarray:
@@ -148,7 +144,7 @@ def _hits(made: Detector, index: int, r: np.random.Generator) -> np.ndarray:
     out["integration"] = index
     out["group"][:count] = r.integers(0, setup.ngroups, count)
     out["y"][:count], out["x"][:count] = r.integers(0, ny, count), r.integers(0, nx, count)
-    out["electrons"][:count] = 1500.0 * r.lognormal(0.0, 1.0, count)
+    out["electrons"][:count] = 400.0 * r.lognormal(0.0, 1.4, count)
     # the second half: the next pixel of some events
     for name in ("group", "y"):
         out[name][count:] = out[name][:count]
