@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import logging
-import math
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from jwst_dask.core.blocks import Receipt, Write
 from jwst_dask.core.errors import InputError
@@ -18,7 +18,7 @@ from jwst_dask.core.prepare import StateStore
 from jwst_dask.core.ramps import products as ramp_products
 from jwst_dask.core.ramps.passes import GROUPS, STREAM, Pass, halo_of
 from jwst_dask.core.ramps.store import RampStore, load_facts
-from jwst_dask.core.ramps.tasks import Gate, RampTask
+from jwst_dask.core.ramps.tasks import Gate, RampTask, tile_bytes
 
 log = logging.getLogger(__name__)
 
@@ -62,18 +62,16 @@ class RampExposurePlan(ExposurePlan):
 
     def bytes_read(self) -> int:
         """Bytes of pixels read from the file, halos included."""
-        sci = self.file.hdu("SCI")
-        first = self.passes[0]
-        rows = sum((t.y1 - t.y0) + 2 * first.halo for t in first.tiles if t.i0 == 0 and t.g0 == 0)
-        return int(math.prod(sci.shape) * np.dtype(sci.dtype).itemsize * (rows / first.shape[0] if first.kind == "bands" else 1))
+        return sum(tile_bytes(self.file, tile, self.passes[0].halo) for tile in self.passes[0].tiles)
 
     def tasks(self, store: StateStore, level3: PlannedProduct | None, ver: int) -> list[Any]:
         """Tasks of all passes; none if nothing is to be made."""
+        self._sweep()
         wanted = self.pending()
         if not wanted:
             return []
-        links, out = self.links(), []
-        last = max((k for k, one in enumerate(self.passes) if any(one.first <= p.after <= one.last for p in wanted)), default=0)
+        links, out = self.links(), list[Any]()
+        last = max((k for k, one in enumerate(self.passes) if any(self._ends_in(k, one, p) for p in wanted)), default=0)
         origin: Any = self.file
         states = [(stage.step, store.put(stage.state), halo_of(stage)) for stage in links]
         gate, facts = "", ""
@@ -82,19 +80,26 @@ class RampExposurePlan(ExposurePlan):
             if k < last or one.kind == STREAM:
                 sink = self._store(k, one, origin)
             leaves = str(self.scratch / f"facts{k}") if one.facts and k < last else ""
-            for folder in filter(None, (leaves, str(self.scratch / "dump"))):
+            receipts = str(self.scratch / f"done{k}") if last else ""
+            for folder in filter(None, (leaves, receipts, str(self.scratch / "dump"))):
                 Path(folder).mkdir(parents=True, exist_ok=True)
             writes = self._writes(k, one, wanted)
             source = self._reads(origin, k, one)
             tasks = [RampTask(f"{self.name}.{self.index}[{k}:{tile.label}]", self.index, self.file.path, source, sink, tuple(states[one.first : one.last]), writes,
-                              one.kind, tile, one.halo, facts, "" if one.kind == GROUPS else leaves, str(self.scratch / "dump"), (gate,) if gate else ()) for tile in one.tiles]  # fmt: skip
+                              one.kind, tile, one.halo, facts, "" if one.kind == GROUPS else leaves, str(self.scratch / "dump"), receipts, (gate,) if gate else ()) for tile in one.tiles]  # fmt: skip
             out += tasks
             if k < last:
                 old = origin.folder if isinstance(origin, RampStore) else ""
                 gate = f"{self.name}.{self.index}[{k}:gate]"
-                out.append(Gate(gate, self.index, self.file.path, old, sink, leaves if one.kind == GROUPS else "", tuple(task.name for task in tasks)))
+                out.append(Gate(gate, self.index, self.file.path, old, sink, leaves if one.kind == GROUPS else "", receipts,
+                                tuple(task.name for task in tasks)))  # fmt: skip
             origin, facts = sink, leaves or facts
         return out
+
+    @staticmethod
+    def _ends_in(k: int, one: Pass, planned: PlannedProduct) -> bool:
+        """Whether a product is complete within pass `k`."""
+        return one.first < planned.after <= one.last or (k == 0 and planned.after == 0)
 
     def _reads(self, origin: Any, k: int, one: Pass) -> Any:
         """Where a pass reads; a step that streams reads a store, which the file has to be copied to if it comes first."""
@@ -108,7 +113,7 @@ class RampExposurePlan(ExposurePlan):
         before = origin if isinstance(origin, RampStore) and origin.shape == shape else None
         changed = {name for link in self.links()[one.first : one.last] for name in link.step.writes}
         shared = tuple(name for name in before.names() if name not in changed) if before is not None else ()
-        sink = RampStore(str(self.scratch / f"pass{k}"), self.nints, self.ngroups, shape, self.zeroframe, self.limit, shared)
+        sink = RampStore(str(self.scratch / f"pass{k}"), self.nints, self.ngroups, shape, self.zeroframe, self.limit // 3, shared)
         sink.create(before)
         return sink
 
@@ -116,7 +121,7 @@ class RampExposurePlan(ExposurePlan):
         """Products that are complete within a pass; one at its end is written there, not at the start of the next."""
         out = []
         for planned in wanted:
-            if planned.layout is None or not (one.first < planned.after <= one.last or (k == 0 and planned.after == 0)):
+            if planned.layout is None or not self._ends_in(k, one, planned):
                 continue
             names = {hdu: planned.arrays[hdu] for (hdu, _) in planned.layout.regions if hdu in planned.arrays}
             cubes = tuple((names[hdu], region) for (hdu, _), region in planned.layout.regions.items() if hdu in names)
@@ -161,6 +166,12 @@ class RampExposurePlan(ExposurePlan):
 
     def clean(self) -> None:
         """Remove the stores."""
-        import shutil
-
         shutil.rmtree(self.scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):  # others have theirs there
+            self.scratch.parent.rmdir()
+
+    def _sweep(self) -> None:
+        """Remove stores that killed runs left of this exposure."""
+        for folder in self.scratch.parent.glob(f"{glob.escape(self.name)}.*"):
+            log.info("removing %s, left by a run that did not end", folder)
+            shutil.rmtree(folder, ignore_errors=True)

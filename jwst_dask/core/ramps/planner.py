@@ -62,7 +62,7 @@ def plan_ramp(planner: Any, index: int, file: Any) -> RampExposurePlan:
     tile = max((max(t.i1 - t.i0 for t in p.tiles) * max(t.y1 - t.y0 + 2 * p.halo for t in p.tiles) * extent.frame(p.shape) // p.shape[0] for p in passes), default=0)
     bounds = tuple((t.i0, t.i1) for t in passes[0].tiles)
     plan = chunks.ChunkPlan(bounds, tile // max(1, max(b - a for a, b in bounds)), 0)
-    scratch = Path(planner.opts.workspace) / "ramps" / f"{planner.opts.run_id}-{index}"
+    scratch = Path(planner.opts.workspace) / "ramps" / f"{planner.request.name}.{planner.opts.run_id}-{index}"
     return RampExposurePlan(index, planner.request.name, file, draft, stages, planner.products, plan, passes=passes, ngroups=ngroups,
                             zeroframe="ZEROFRAME" in file, scratch=scratch, limit=limit)  # fmt: skip
 

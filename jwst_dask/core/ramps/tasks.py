@@ -15,6 +15,7 @@ import numpy as np
 
 from jwst_dask.core.blocks import Receipt, Write
 from jwst_dask.core.ramps.passes import GROUPS, STREAM, Tile
+from jwst_dask.core.ramps.receipts import keep, kept
 from jwst_dask.core.ramps.store import RampStore, load_facts, save_facts
 from jwst_dask.core.step import Step
 from jwst_dask.data.exposure import Block
@@ -49,6 +50,8 @@ class RampTask:
         Folder for what this pass finds out.
     dump : str
         Folder for arrays that the client puts together.
+    receipts : str
+        Folder for the receipts of tasks that are done ('' where nobody needs them: see `core.ramps.receipts`).
     needs : tuple of str
         Names of tasks that must be done before.
     """
@@ -66,6 +69,7 @@ class RampTask:
     facts: str = ""
     leaves: str = ""
     dump: str = ""
+    receipts: str = ""
     needs: tuple[str, ...] = ()
     slit: str = ""
 
@@ -75,12 +79,15 @@ class RampTask:
         return _unpacked, (zlib.compress(cloudpickle.dumps(values), 1),)
 
     def process(self) -> Receipt:
-        """Do it. Repeatable: it reads what it does not write."""
+        """Do it. Repeatable: it reads what it does not write, and once done it is not done again."""
+        if (done := kept(self.receipts, self.tile.label)) is not None:
+            return done
         clock = time.perf_counter()
-        if self.kind == STREAM:
-            return self._stream(clock)
+        return keep(self.receipts, self.tile.label, self._stream(clock) if self.kind == STREAM else self._tiled(clock))
+
+    def _tiled(self, clock: float) -> Receipt:
         block = self._read()
-        read, nbytes = time.perf_counter() - clock, sum(a.nbytes for a in block.arrays.values())
+        read, nbytes = time.perf_counter() - clock, tile_bytes(self.origin, self.tile, self.halo)
         seconds: dict[str, float] = {}
         written, out = 0.0, 0
         for place in range(len(self.links) + 1):
@@ -197,6 +204,20 @@ class RampTask:
             save_facts(self.dump, f"dump-{self.tile.label}", found | {"y0": np.array(block.y0), "i0": np.array(block.start)})
 
 
+def tile_bytes(origin: Any, tile: Tile, halo: int = 0) -> int:
+    """Bytes of an exposure's file that a tile is read from; none if it comes from a store."""
+    if isinstance(origin, RampStore):
+        return 0
+    total, (ngroups, ny, nx) = 0, origin.hdu("SCI").shape[1:]
+    rows, groups = min(ny, tile.y1 + halo) - max(0, tile.y0 - halo), tile.g1 or ngroups
+    samples = (tile.i1 - tile.i0) * rows * nx
+    counts = {"SCI": samples * (groups - tile.g0), "GROUPDQ": samples * (groups - tile.g0), "PIXELDQ": rows * nx, "DQ": rows * nx, "ZEROFRAME": samples}
+    for name, count in counts.items():
+        if name in origin and not (name == "ZEROFRAME" and tile.g0):
+            total += count * np.dtype(origin.hdu(name).dtype).itemsize
+    return total
+
+
 def _unpacked(packed: bytes) -> RampTask:
     return RampTask(*cloudpickle.loads(zlib.decompress(packed)))
 
@@ -253,15 +274,18 @@ class Gate:
     old: str = ""
     made: RampStore | None = None
     leaves: str = ""
+    receipts: str = ""
     needs: tuple[str, ...] = ()
     slit: str = ""
 
     def process(self) -> Receipt:
         """Remove the store that the pass has read; find out what its tasks could not, having seen some groups only."""
+        if (done := kept(self.receipts, "gate")) is not None:
+            return done
         if self.leaves and self.made is not None:
             for block in self.made.blocks():
                 save_facts(self.leaves, f"{block.start:05d}", facts_of(block))
         if self.old and Path(self.old).exists():
             shutil.rmtree(self.old, ignore_errors=True)
-        return Receipt(self.name, self.exposure, 0, 0)
+        return keep(self.receipts, "gate", Receipt(self.name, self.exposure, 0, 0))
 
