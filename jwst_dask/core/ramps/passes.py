@@ -20,6 +20,8 @@ RESULT_BYTES = 28
 """Of one pixel of an integration when it has been fitted."""
 FIT_BYTES = 100
 """Of one pixel while all its integrations are fitted."""
+REFERENCE_BYTES = 60
+"""Of one pixel of reference files (and 4 for each group, of the dark)."""
 LOOKS_AT_GROUPS = ("jump", "ramp_fit")
 """Steps that ask which groups are unusable all over the frame; for MIRI a pass before them must tell."""
 
@@ -132,7 +134,7 @@ def plan_passes(links: Sequence[Stage], extent: Extent) -> list[Pass]:
     if extent.nbytes <= extent.limit // 2 and extent.chunk is None:
         return [Pass(WHOLE, 0, len(links), extent.shape, (Tile(0, extent.nints, 0, extent.shape[0]),))]
     runs: list[tuple[str, int, int, tuple[int, int]]] = []
-    shape, looks = extent.shape, next((k for k, link in enumerate(links) if link.step.alias in LOOKS_AT_GROUPS), 0) if extent.miri else 0
+    shape, looks = extent.shape, next((k for k, link in enumerate(links) if link.step.alias in LOOKS_AT_GROUPS), None) if extent.miri else None
     for k, link in enumerate(links):
         kind = need(link, extent, shape)
         last = runs[-1] if runs else None
@@ -143,9 +145,9 @@ def plan_passes(links: Sequence[Stage], extent: Extent) -> list[Pass]:
             runs.append((kind, k, k + 1, shape))
         if getattr(link.step, "alias", "") == "refpix":
             shape = extent.after
-    if not runs or runs[0][0] == STREAM:  # which reads from a store only
+    if not runs or runs[0][0] == STREAM or looks == 0:  # which reads from a store only, or asks what a pass before has found
         runs.insert(0, (ANY, 0, 0, extent.shape))
-    return [_tiled(kind, first, last, shape, links, extent, first < looks <= last) for kind, first, last, shape in runs]
+    return [_tiled(kind, first, last, shape, links, extent, last == looks) for kind, first, last, shape in runs]
 
 
 def _tiled(kind: str, first: int, last: int, shape: tuple[int, int], links: Sequence[Stage], extent: Extent, facts: bool) -> Pass:
@@ -162,7 +164,8 @@ def _tiled(kind: str, first: int, last: int, shape: tuple[int, int], links: Sequ
         size = extent.chunk or max(1, extent.limit // extent.frame(shape))
         return Pass(kind, first, last, shape, tuple(Tile(a, b, 0, ny) for a, b in _edges(nints, size)), facts=facts)
     halo = sum(halo_of(link) for link in links[first:last])
-    row = nints * extent.frame(shape) // ny + shape[1] * FIT_BYTES * any(link.step.alias == "ramp_fit" for link in links[first:last])
+    fits = any(link.step.alias == "ramp_fit" for link in links[first:last])
+    row = nints * extent.frame(shape) // ny + shape[1] * (REFERENCE_BYTES + SAMPLE_BYTES * extent.ngroups + FIT_BYTES * fits)
     size = extent.chunk or max(1, extent.limit // row - 2 * halo)
     return Pass(BANDS, first, last, shape, tuple(Tile(0, nints, a, b) for a, b in _edges(ny, size)), halo, facts)
 

@@ -143,7 +143,7 @@ class RampExposurePlan(ExposurePlan):
     def withheld(self, planned: PlannedProduct) -> str:
         """Why a product is not made after all ('' if it is)."""
         tables = [r.tables["ramp_fit"] for r in self.found.get("ramp_fit", ())]
-        if planned.product.suffix in ("rate", "rateints", "fitopt", "likely_chisq", "ramp_fit") and tables and all(bool(t["unusable"].all()) for t in tables):
+        if "ramp_fit" in planned.recorded and tables and all(bool(t["unusable"].all()) for t in tables):
             return "no ramp can be fitted (all are saturated from their first group on, or too few groups are left)"
         return ""
 

@@ -252,9 +252,10 @@ def flags(state: Mapping[str, Any], reftype: str, block: Any = None, extname: st
     if found.meaning is None:
         return values
     out = np.zeros_like(values)
-    if values.any():
-        for value, flag in found.meaning:
-            out[(values & np.uint32(value)) != 0] |= np.uint32(flag)
+    present = int(np.bitwise_or.reduce(values, axis=None)) if values.size else 0
+    for value, flag in found.meaning:
+        if value & present:
+            out |= np.where((values & np.uint32(value)) != 0, np.uint32(flag), np.uint32(0))
     return out
 
 
