@@ -136,7 +136,8 @@ def validate(folder: str | os.PathLike[str], truth: RampTruth) -> Validation:
     Validation
         Good pixels are those that see light and are not DO_NOT_USE. Integrations are read one by one.
     """
-    out = Validation(Pulls(), Pulls(), *(np.zeros(0, np.float32) for _ in range(3)), Jumps(), 0)
+    none = np.zeros(0, np.float32)
+    out = Validation(Pulls(), Pulls(), none, none, none, Jumps(), 0)
     bright: list[np.ndarray] = []
     for number in range(len(truth.exposures)):
         found = _products(Path(folder), str(truth.exposures[number]))
@@ -162,13 +163,13 @@ def _planes(path: Path) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarra
     from astropy.io import fits
 
     with fits.open(path, memmap=False) as file:
-        parts = [file[name] for name in ("SCI", "ERR", "DQ")]
-        if len(parts[0].shape) == 2:
-            yield 0, *(np.asarray(part.data) for part in parts)
+        sci, err, dq = (file[name] for name in ("SCI", "ERR", "DQ"))
+        if len(sci.shape) == 2:
+            yield 0, sci.data, err.data, dq.data
             return
-        nints, ny, nx = parts[0].shape
+        nints, ny, nx = sci.shape
         for k in range(0, nints, -(-nints * ny * nx // MOST_PIXELS)):
-            yield k, *(part.section[k] for part in parts)
+            yield k, sci.section[k], err.section[k], dq.section[k]
 
 
 def _integrations(out: Validation, path: Path, ramp: Path | None, truth: RampTruth, number: int) -> None:

@@ -164,9 +164,9 @@ def _reset(shape: tuple[int, int], ngroups: int, r: np.random.Generator) -> np.n
     return np.stack([-70.0 * size * np.exp(-group / 2.5), -40.0 * size * np.exp(-group / 1.5)]).astype(np.float32)
 
 
-def clean_header(setup: Setup) -> dict[str, Any]:
-    """Metadata of the exposure as it comes from the telescope: nothing is calibrated yet."""
-    head = {key: value for key, value in setup.header.items() if not key.startswith("cal_step.") and key not in ("bunit_err", "exposure.gain_factor")}
+def raw_header(head: dict[str, Any]) -> dict[str, Any]:
+    """Metadata of an exposure of count rates as they come from the telescope: nothing is calibrated yet."""
+    rest = {key: value for key, value in head.items() if not key.startswith("cal_step.") and key not in ("bunit_err", "exposure.gain_factor")}
     defaults = {"exposure.noutputs": 1, "exposure.drop_frames1": 0, "exposure.drop_frames3": 0}
-    return defaults | head | {"filetype": "raw", "bunit_data": "DN", "exposure.zero_frame": False, "exposure.frame_divisor": 1,
+    return defaults | rest | {"filetype": "raw", "bunit_data": "DN", "exposure.zero_frame": False, "exposure.frame_divisor": 1,
                               "exposure.data_problem": False}  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jwst_dask.simulate import exposures
-from jwst_dask.simulate.detector import CEILING, DRIFT, KTC, ODD_EVEN, PINK, Detector, clean_header
+from jwst_dask.simulate.detector import CEILING, DRIFT, KTC, ODD_EVEN, PINK, Detector, raw_header
 from jwst_dask.simulate.exposures import Series
 
 HIT = np.dtype([("integration", "i4"), ("group", "i2"), ("y", "i2"), ("x", "i2"), ("electrons", "f4")])
@@ -76,7 +76,7 @@ def exposure(folder: str | os.PathLike[str], made: Detector, series: Series, num
     """
     setup, first = made.setup, (number - 1) * series.nints
     name = f"{setup.stem}{label}_{setup.detector}_uncal.fits"
-    head = exposures.header(setup, series) | clean_header(setup) | {"filename": name}
+    head = raw_header(exposures.header(setup, series)) | {"filename": name}
     if series.nsegments > 1 or label:
         head |= {"exposure.segment_number": number, "exposure.integration_start": first + 1, "exposure.integration_end": first + series.nints}
     place = _room(Path(folder) / name, made, head, exposures.times(setup, series)[first : first + series.nints], first)
