@@ -102,6 +102,7 @@ def prepare(
     on_product: Callable[[Product, Draft, list[Stage]], None] | None = None,
     prior: Sequence[Stage] = (),
     pixels: bool = True,
+    unchanged: bool = False,
 ) -> list[Stage]:
     """Prepare every step of a chain for one exposure.
 
@@ -126,6 +127,8 @@ def prepare(
         Steps that the exposure has been through since its file was written.
     pixels : bool
         Whether a step may look at the first integration (`Draft.first`); a plan that is only printed says no.
+    unchanged : bool
+        Whether ``save_results`` of a step that finds nothing to do saves what it was given.
 
     Returns
     -------
@@ -155,7 +158,7 @@ def prepare(
             log.warning("%s: %s was skipped (%s): no products are made", os.path.basename(draft.path), item, stage.reason)
             break
         if on_product is not None:
-            for product in _asked_for(stage, draft, seen):
+            for product in _asked_for(stage, draft, seen, unchanged and not stage.step.skip):
                 on_product(product, draft, stages)
     draft.first = None
     return stages
@@ -175,10 +178,10 @@ def first_block(path: str, stages: Sequence[Stage], nints: int) -> Block:
     return block
 
 
-def _asked_for(stage: Stage, draft: Draft, seen: set[str]) -> list[Product]:
+def _asked_for(stage: Stage, draft: Draft, seen: set[str], unchanged: bool) -> list[Product]:
     """Products that a step's parameters ask for: its result, and its side products."""
     out = []
-    if stage.status == "COMPLETE" and stage.step.save_results and stage.step.alias != "white_light":
+    if (stage.status == "COMPLETE" or unchanged) and stage.step.save_results and stage.step.alias != "white_light":
         names = stage.step.product_suffixes or (stage.step.alias, stage.step.alias)
         suffix = stage.step.suffix or names[draft.is_cube]
         if stage.step.alias != "extract_1d":  # its result is a product of the pipelines anyway

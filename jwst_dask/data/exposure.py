@@ -54,6 +54,8 @@ class Draft:
         Alias -> step with its parameters, for steps that apply others.
     quality : dict
         Figures of this slit for the quality table, by column.
+    folder : str
+        Where its products go.
     """
 
     model: Any
@@ -70,6 +72,7 @@ class Draft:
     shared: dict[str, Any] = field(default_factory=dict)
     steps: Mapping[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
+    folder: str = ""
 
     @property
     def is_cube(self) -> bool:

@@ -271,6 +271,7 @@ def write_tile(path: str | os.PathLike[str], region: Region, first_row: int, y0:
     planes = array.reshape(-1, *array.shape[-2:])
     per, own = (region.shape[0], array.shape[-3]) if len(region.shape) == 3 else (1, 1)
     first_row = 0 if array.ndim == 2 else first_row
+    group0 = group0 if len(region.shape) == 3 else 0
     rows = len(planes) // own
     if array.shape[-1] != nx or y0 + array.shape[-2] > ny or first_row + rows > region.nrows or group0 + own > per:
         raise InputError(f"{name}: an array of shape {array.shape} at integration {first_row}, row {y0} does not fit extension {region.name} of "

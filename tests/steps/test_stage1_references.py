@@ -125,8 +125,8 @@ def test_the_dark_as_subtracted_can_be_saved(tmp_path: Path) -> None:
     path, out = write(tmp_path / "dark.fits", keys, SCI=frames), str(tmp_path / "out.fits")
     exposure = model()
     exposure.meta.exposure.nframes, exposure.meta.exposure.groupgap = 4, 1
-    draft = Draft(exposure, "x", 1, first=lambda: Block({}, 0))
-    DarkCurrentStep.make(dark_output=out).prepare(draft, lambda kind: path)  # type: ignore[arg-type]
+    draft = Draft(exposure, "x", 1, first=lambda: Block({}, 0), folder=str(tmp_path))
+    DarkCurrentStep.make(dark_output="out").prepare(draft, lambda kind: path)  # type: ignore[arg-type]
     with datamodels.open(out) as saved:
         np.testing.assert_array_equal(saved.data[:, 0, 0], np.arange(5) * 5 + 1.5)
         assert (saved.meta.exposure.nframes, saved.meta.exposure.groupgap, saved.meta.exposure.ngroups) == (4, 1, 5)

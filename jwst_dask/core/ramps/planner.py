@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def plan_ramp(planner: Any, index: int, file: Any) -> RampExposurePlan:
 
     check_input(file)
     draft = ramp_draft(file.path, file)
+    draft.folder = str(planner.opts.output_dir)
     exp_type = str(draft.model.meta.exposure.type)
     order = planner.pipeline.order(exp_type, os.path.basename(file.path))
     planner.inputs = [ledger.Identity.of(file.path)]
@@ -48,11 +50,13 @@ def plan_ramp(planner: Any, index: int, file: Any) -> RampExposurePlan:
 
     def on_product(product: Product, draft: Draft, stages: list[Stage]) -> None:
         if _wanted(planner, product, stages):
-            plan_product(planner, product, draft, stages)
+            for one, like in _with_rates(product, stages):
+                plan_product(planner, one, draft, stages, like)
 
     from jwst_dask.core import prepare
 
-    stages = prepare.prepare(draft, order, planner.steps, planner._references, planner._provenance(), on_product=on_product, pixels=planner.opts.pixels)
+    stages = prepare.prepare(draft, order, planner.steps, planner._references, planner._provenance(), on_product=on_product, pixels=planner.opts.pixels,
+                             unchanged=True)  # fmt: skip
     limit = chunks.budget(planner.where.memory_limit, planner.where.threads)
     if exp_type in GUIDE:  # a few frames, of which all are needed
         limit = 2 * Extent(nints, ngroups, (ny, nx), (ny, nx), 0).nbytes
@@ -76,8 +80,20 @@ def _wanted(planner: Any, product: Product, stages: list[Stage]) -> bool:
     return True
 
 
-def plan_product(planner: Any, product: Product, draft: Draft, stages: list[Stage]) -> None:
-    """Lay out a product as the chain has it now."""
+def _with_rates(product: Product, stages: list[Stage]) -> list[tuple[Product, str]]:
+    """A product, and what it is like; results of ramp_fit and gain_scale are two, for the exposure and for its integrations."""
+    alias = stages[-1].step.alias if stages else ""
+    if alias == "ramp_fit" and product.suffix in (alias, stages[-1].step.suffix):
+        names = f"0_{product.suffix}", f"1_{product.suffix}"
+    elif alias == "gain_scale" and product.suffix in (alias, stages[-1].step.suffix):
+        names = alias, f"{alias}ints"
+    else:
+        return [(product, product.suffix)]
+    return [(dataclasses.replace(product, suffix=name, suffix_ints=name), like) for name, like in zip(names, ("rate", "rateints"), strict=True)]
+
+
+def plan_product(planner: Any, product: Product, draft: Draft, stages: list[Stage], like: str = "") -> None:
+    """Lay out a product as the chain has it now; of the exposure, not its integrations, if it is like ``rate``."""
     from jwst_dask.core.planner import stamp
     from jwst_dask.io.layout import plan_layout
     from jwst_dask.io.names import product_name
@@ -87,7 +103,7 @@ def plan_product(planner: Any, product: Product, draft: Draft, stages: list[Stag
     if product.extra and draft.extras[product.extra] is not None:
         model, shapes, arrays = draft.extras[product.extra], {}, {}
     else:
-        model, shapes, arrays = model_of(product.suffix, draft)
+        model, shapes, arrays = model_of(like or product.suffix, draft)
     model.meta.filename = final.name
     stamp(model, stages)
     key = ledger.product_key(planner.inputs, [ledger.stage_record(s) for s in stages],

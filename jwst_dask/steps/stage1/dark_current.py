@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -52,7 +53,7 @@ class DarkCurrentStep(BlockStep):
     band_halo: ClassVar[int | None] = 0
     needs_all_integrations: ClassVar[bool] = False
 
-    dark_output: str | None = param(None, "File to save the dark in, as subtracted", kind="str")
+    dark_output: str | None = param(None, "Name of a file among the products for the dark as it is subtracted", kind="str")
     average_dark_current: float | None = param(None, "Average dark current", unit="electron/s", kind="float")
 
     def prepare(self, draft: Draft, refs: References) -> State | Skip:
@@ -77,7 +78,7 @@ class DarkCurrentStep(BlockStep):
         if dark[1] > nframes or dark[2] > groupgap:
             return Skip(f"the dark has NFRAMES {dark[1]}, GROUPGAP {dark[2]}, more than the exposure's {nframes}, {groupgap}")
         if self.dark_output is not None and draft.first is not None:
-            _save(self.dark_output, model, state)
+            _save(os.path.join(draft.folder, os.path.splitext(os.path.basename(self.dark_output))[0] + ".fits"), model, state)
         return state
 
     def _set_average(self, model: Any, found: Located) -> None:
@@ -147,7 +148,9 @@ def _save(path: str, model: Any, state: State) -> None:
     from stdatamodels.jwst import datamodels
 
     kind = datamodels.DarkMIRIModel if str(model.meta.instrument.name).upper() == "MIRI" else datamodels.DarkModel
-    stack = int(state["stack"])
+    stack, (depth, *own) = int(state["stack"]), (int(n) for n in state["dark"])
+    if own == [int(state["nframes"]), int(state["groupgap"])]:  # subtracted as it is: all of it
+        state = state | {"ngroups": depth + int(state["missing"])}
     ramps = [matched(state, k) for k in range(stack or 1)]
     nothing = np.zeros((int(state["ngroups"]), *model.data.shape[-2:]), np.float32)
     data = np.stack([nothing if ramp is None else ramp for ramp in ramps]).astype(np.float32)
