@@ -17,12 +17,15 @@ _PUBLIC = {
     "plan": "jwst_dask.core.run:plan",
     "run": "jwst_dask.core.run:run",
     "pipeline": "jwst_dask.pipelines.table:pipeline",
+    "Detector1Pipeline": "jwst_dask.core.calls:Detector1Pipeline",
+    "DarkPipeline": "jwst_dask.core.calls:DarkPipeline",
+    "GuiderPipeline": "jwst_dask.core.calls:GuiderPipeline",
     "Spec2Pipeline": "jwst_dask.core.calls:Spec2Pipeline",
     "Tso3Pipeline": "jwst_dask.core.calls:Tso3Pipeline",
 }
 _MODULES = ("steps", "pipelines", "simulate", "plots", "refs", "accessor")
 
-__all__ = ["MSAMetafile", "SlitSession", "SourceTable", "Spec2Pipeline", "Tso3Pipeline", "longslit_cube", "open", "open_slits", "pipeline", "plan", "run", "steps"]
+__all__ = ["DarkPipeline", "Detector1Pipeline", "GuiderPipeline", "MSAMetafile", "SlitSession", "SourceTable", "Spec2Pipeline", "Tso3Pipeline", "longslit_cube", "open", "open_slits", "pipeline", "plan", "run", "steps"]
 
 
 def __getattr__(name: str) -> Any:

@@ -23,7 +23,7 @@ class JwstBackendEntrypoint(BackendEntrypoint):  # type: ignore[misc]
     per variable and chunk. ``chunks={}`` takes the preferred chunks: whole integrations, some 16 MB for each variable.
     """
 
-    description: ClassVar[str] = "JWST FITS products (rate, rateints, cal, calints, crfints, x1d, x1dints)"
+    description: ClassVar[str] = "JWST FITS products (uncal, ramp, rate, rateints, cal, calints, crfints, x1d, x1dints)"
     url: ClassVar[str] = "https://jwst-docs.stsci.edu"
     supports_groups: ClassVar[bool] = True
     open_dataset_parameters: ClassVar[tuple[str, ...]] = ("filename_or_obj", "drop_variables", "group")

@@ -16,6 +16,7 @@ from jwst_dask.core.config import setting
 from jwst_dask.core.errors import InputError
 from jwst_dask.core.pipeline import Product, settle
 from jwst_dask.core.planner import MANY_SLITS
+from jwst_dask.core.ramps.lazy import apply_ramps, is_ramp
 from jwst_dask.core.slits.names import CUT
 from jwst_dask.core.slits.trees import HISTORY, changed, cut_outs, is_tree, step_on_tree
 from jwst_dask.data.exposure import CUBES, Draft
@@ -59,7 +60,7 @@ class StepCall:
             return step_on_tree(dataset, step, _references(context), context)
         if self.alias == CUT and dataset.attrs.get("EXP_TYPE") in MANY_SLITS:
             return _cut_outs(dataset, step)
-        results = apply(dataset, (self.alias,), {self.alias: step})
+        results = (apply_ramps if is_ramp(dataset) else apply)(dataset, (self.alias,), {self.alias: step})
         return results["x1d"] if self.alias == "extract_1d" and "x1d" in results else results["exposure"]
 
     def run(self, source: Any, **parameters: Any) -> Any:
@@ -132,9 +133,14 @@ class PipelineCall:
     def _lazy(self, dataset: Any, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         pipeline = table.pipeline(self.alias)
         steps, _, _ = settle(pipeline, [("user", {"steps": given})])
+        if is_ramp(dataset):
+            return apply_ramps(dataset, pipeline.order(str(dataset.attrs.get("EXP_TYPE", ""))), steps)
         return apply(dataset, pipeline.order(str(dataset.attrs.get("EXP_TYPE", ""))), steps, pipeline.unrecorded.get(str(dataset.attrs.get("EXP_TYPE")), ()))
 
 
+Detector1Pipeline = PipelineCall("calwebb_detector1")
+DarkPipeline = PipelineCall("calwebb_dark")
+GuiderPipeline = PipelineCall("calwebb_guider")
 Spec2Pipeline = PipelineCall("calwebb_spec2")
 Tso3Pipeline = PipelineCall("calwebb_tso3")
 

@@ -129,3 +129,13 @@ def arrays_of(call: Any, before: Any, names: Sequence[str], shape: tuple[int, ..
     """Arrays that one lazy task makes together: ``call(before)`` gives them by name, all of one shape (``dq`` uint32, others float32)."""
     made = later(call, before, label)
     return {name: da.from_delayed(made[name], shape, np.dtype("u4" if name == "dq" else "f4")) for name in names}
+
+
+def delayed_array(made: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Array `name` of the dictionary that a lazy task makes."""
+    return da.from_delayed(made[name], shape, np.dtype(dtype))
+
+
+def zeros(shape: tuple[int, ...], chunks: Any, dtype: Any) -> Any:
+    """An array of zeros."""
+    return da.zeros(shape, chunks=chunks, dtype=dtype)

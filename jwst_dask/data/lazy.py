@@ -19,7 +19,7 @@ from jwst_dask.io.tables import Column, columns, decode, read_table, row_dtype
 
 PREFERRED = 16_000_000
 """Bytes of one variable in a preferred chunk."""
-_DTYPES = {"dq": np.dtype("u4")}
+_DTYPES = {"dq": np.dtype("u4"), "pixeldq": np.dtype("u4")}
 
 
 class ImageArray(BackendArray):  # type: ignore[misc]
@@ -170,27 +170,29 @@ _IMAGES = {"SCI": "sci", "ERR": "err", "DQ": "dq", "VAR_POISSON": "var_poisson",
 
 def _image(file: FitsFile, ver: int) -> xr.Dataset:
     sci = file.hdu("SCI", ver)
-    if len(sci.shape) not in (2, 3):
-        raise InputError(f"{file.path}: SCI has {len(sci.shape)} axes; exposures have (y, x) or (integration, y, x)")
+    if len(sci.shape) not in (2, 3, 4):
+        raise InputError(f"{file.path}: SCI has {len(sci.shape)} axes; exposures have (y, x), (integration, y, x) or (integration, group, y, x)")
     variables: dict[str, xr.Variable] = {}
     unit = str(file.keywords("SCI", ver).get("BUNIT", "")).strip()
     for hdu in file.version(ver):
-        if hdu.kind != "image" or len(hdu.shape) not in (2, 3):
+        if hdu.kind != "image" or len(hdu.shape) not in (2, 3, len(sci.shape)):
             continue
         dims = _dims(hdu, sci)
         if dims is not None:
             name = _IMAGES.get(hdu.name, hdu.name.lower())
-            dtype = np.dtype("f4") if hdu.native.kind == "f" else hdu.native
+            dtype = np.dtype("f4") if hdu.native.kind == "f" or name in ("sci", "zeroframe") else hdu.native
             data = indexing.LazilyIndexedArray(ImageArray(file, hdu, _DTYPES.get(name, dtype)))
             attrs = {"units": u} if (u := _unit(name, unit)) else {}
             variables[name] = xr.Variable(dims, data, attrs, {"preferred_chunks": preferred(dims, hdu.shape), "source": file.path})
     out = xr.Dataset(variables, attrs=attributes(file, ("SCI", ver)))
-    return out.assign_coords(_times(file, sci.shape[0])) if len(sci.shape) == 3 else out
+    return out.assign_coords(_times(file, sci.shape[0])) if len(sci.shape) > 2 else out
 
 
 def _dims(hdu: HDU, sci: HDU) -> tuple[str, ...] | None:
     if hdu.shape == sci.shape:
-        return ("integration", "y", "x")[-len(hdu.shape) :]
+        return ("integration", "group", "y", "x") if len(hdu.shape) == 4 else ("integration", "y", "x")[-len(hdu.shape) :]
+    if len(sci.shape) == 4 and hdu.shape == (sci.shape[0], *sci.shape[2:]):
+        return ("integration", "y", "x")
     if hdu.shape == sci.shape[-2:]:
         return ("y", "x")
     if hdu.shape[-2:] == sci.shape[-2:]:

@@ -85,7 +85,17 @@ def _spectra(dims: tuple[str, ...]) -> dict[str, Variable]:
     return {**out, "dq": Variable(dims, "uint32", help="data quality flags", hdu="EXTRACT1D")}
 
 
+_RAMP = ("integration", "group", "y", "x")
+_RAMPS = {
+    "sci": Variable(_RAMP, "float32", "DN", help="samples up the ramp", hdu="SCI"),
+    "groupdq": Variable(_RAMP, "uint8", "", False, "flags of each group", "GROUPDQ"),
+    "pixeldq": Variable(_PLANE, "uint32", "", False, "flags of each pixel", "PIXELDQ"),
+    "zeroframe": Variable(_CUBE, "float32", "DN", False, "first frame of each integration", "ZEROFRAME"),
+}
+
 SCHEMAS: dict[str, Schema] = {
+    "uncal": {name: _RAMPS[name] for name in ("sci", "zeroframe")},
+    "ramp": _RAMPS,
     "rate": _images(_PLANE, "DN/s"),
     "rateints": _images(_CUBE, "DN/s"),
     "cal": {**_images(_PLANE, ""), "wavelength": _WAVELENGTH},
@@ -95,7 +105,7 @@ SCHEMAS: dict[str, Schema] = {
 }
 """Kind of product -> its variables."""
 
-ALIASES = {"bsub": "rate", "bsubints": "rateints", "crf": "cal", "crfints": "calints"}
+ALIASES = {"dark": "ramp", "bsub": "rate", "bsubints": "rateints", "crf": "cal", "crfints": "calints"}
 """Kinds that look like another."""
 
 TIMES: dict[str, str] = {
@@ -120,6 +130,8 @@ def kind_of(file: FitsFile) -> str:
     if "EXTRACT1D" in file:
         return "x1dints" if "INT_TIMES" in file else "x1d"
     if "SCI" in file:
+        if len(file.hdu("SCI").shape) == 4:
+            return "ramp" if "GROUPDQ" in file else "uncal"
         stem = "cal" if "WAVELENGTH" in file or "VAR_FLAT" in file else "rate"
         return stem + ("ints" if len(file.hdu("SCI").shape) == 3 else "")
     return ""
@@ -195,6 +207,8 @@ def guess(dataset: xr.Dataset) -> str:
     """Kind of product that a dataset without a source looks like."""
     if "flux" in dataset:
         return "x1dints" if "integration" in dataset.dims else "x1d"
+    if "group" in dataset.dims:
+        return "ramp" if "groupdq" in dataset else "uncal"
     stem = "cal" if "wavelength" in dataset.variables else "rate"
     return stem + ("ints" if "integration" in dataset.dims else "")
 
