@@ -12,14 +12,13 @@ import numpy as np
 from jwst_dask.core.errors import InputError
 from jwst_dask.core.memo import memo
 from jwst_dask.core.step import BlockStep, Skip, State, param
+from jwst_dask.data.ramps import GUIDE
 from jwst_dask.kernels.scale import divide_by_flat, multiply_by_flat
 from jwst_dask.refs.load import token
 from jwst_dask.steps.stage2.flat_field.image import image_flat
 from jwst_dask.steps.stage2.flat_field.nirspec import bright_object, finite
 from jwst_dask.steps.stage2.flat_field.result import Result
 from jwst_dask.steps.stage2.flat_field.slits import slit_flat
-
-from jwst_dask.data.ramps import GUIDE
 
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
