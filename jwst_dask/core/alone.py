@@ -86,7 +86,7 @@ STAGE1 = ("group_scale", "dq_init", "emicorr", "saturation", "ipc", "superbias",
 
 def _of_ramps(step: Any) -> tuple[Product, ...]:
     """What a step of stage 1 makes: ramps under its name, or count rates."""
-    place = {"folder": step.output_dir or "", "base": step.output_file or ""}
+    place: dict[str, Any] = {"folder": step.output_dir or "", "base": step.output_file or ""}
     if step.alias == "ramp_fit":
         return (Product("rateints", "rateints", **place), Product("rate", "rate", **place))
     return (Product(step.suffix or step.alias, step.suffix or step.alias, **place),)

@@ -14,6 +14,7 @@ from jwst_dask.core import execute
 from jwst_dask.core.errors import InputError, JwstDaskError, ParameterError
 from jwst_dask.core.finish import Result, carry_out
 from jwst_dask.core.inputs import expand
+from jwst_dask.core.layers import share
 from jwst_dask.core.pipeline import Pipeline, settle
 from jwst_dask.pipelines import table
 
@@ -78,7 +79,7 @@ def run_stages(inputs: Any, stages: str | Sequence[int], *, params: Mapping[str,
     chain = _chain(loose, asns, numbers, opts)
     given = params or {}
     for pipeline in chain:  # a mistake should show now
-        settle(pipeline, [("user", run.share(pipeline, given, tuple(one.alias for one in chain)))])
+        settle(pipeline, [("user", share(pipeline, given, tuple(one.alias for one in chain)))])
     result, paths, failed = Result(opts.output_dir), loose, False
     for number, pipeline in zip(numbers, chain):
         last = number == numbers[-1]

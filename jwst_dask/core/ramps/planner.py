@@ -100,8 +100,10 @@ def plan_product(planner: Any, product: Product, draft: Draft, stages: list[Stag
 
     name = product_name(product.base or planner.request.name, product.suffix)
     final = Path(product.folder or planner.opts.output_dir).absolute() / name
+    shapes: dict[str, tuple[int, ...]] = {}
+    arrays: dict[str, str] = {}
     if product.extra and draft.extras[product.extra] is not None:
-        model, shapes, arrays = draft.extras[product.extra], {}, {}
+        model = draft.extras[product.extra]
     else:
         model, shapes, arrays = model_of(like or product.suffix, draft)
     model.meta.filename = final.name

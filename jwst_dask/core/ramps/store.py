@@ -18,7 +18,7 @@ import numpy as np
 from jwst_dask.core.errors import InputError, JwstDaskError
 from jwst_dask.data.exposure import Block
 
-SAMPLES = {"sci": np.dtype(np.float32), "groupdq": np.dtype(np.uint8)}
+SAMPLES: dict[str, np.dtype[Any]] = {"sci": np.dtype(np.float32), "groupdq": np.dtype(np.uint8)}
 """Arrays [integration, group, y, x]."""
 FRAMES = {"zeroframe": np.dtype(np.float32)}
 """Arrays [integration, y, x]."""
