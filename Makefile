@@ -8,6 +8,7 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/jwst-dask demo --output-dir demo
 	$(BIN)/jwst-dask demo --mode mos --output-dir demo/mos
+	$(BIN)/jwst-dask demo --uncal --integrations 20 --output-dir demo/ramps
 
 test: $(STAMP) lint types
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not peer and not slow"

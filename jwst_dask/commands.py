@@ -41,6 +41,7 @@ def add(commands: Any, make: Any) -> None:
     demo.add_argument("--segments", type=int, default=3)
     demo.add_argument("--integrations", type=int, default=60, help="in each segment")
     demo.add_argument("--workers", type=int, default=2)
+    demo.add_argument("--uncal", action="store_true", help="begin with raw ramps (calwebb_detector1), and compare slopes and cosmic rays too")
 
 
 def _refs(args: argparse.Namespace) -> int:
@@ -127,4 +128,4 @@ def _shorts(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     from jwst_dask.simulate.demo import demo
 
-    return int(demo(args.output_dir, mode=args.mode, nsegments=args.segments, nints=args.integrations, workers=args.workers, nsources=args.sources))
+    return int(demo(args.output_dir, mode=args.mode, nsegments=args.segments, nints=args.integrations, workers=args.workers, nsources=args.sources, uncal=args.uncal))
