@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -101,34 +102,36 @@ def rewrite(planned: PlannedProduct, late: Mapping[str, Any]) -> None:
         else:
             node[last] = value
     new = plan_layout(planned.model, {}, shapes=planned.shapes)
-    old = planned.layout.regions
-    starts = sorted(region.offset for region in old.values())
+    old = {region.offset: -(-region.row_nbytes * region.nrows // BLOCK) * BLOCK for region in planned.layout.regions.values()}
     try:
         with open(str(planned.temporary), "r+b", buffering=0) as file:
             at = 0
-            for offset, piece in new.pieces:
-                following = next((start for start in starts if start >= at), None)
-                if following is not None and offset + len(piece) in {region.offset for region in new.regions.values()}:
-                    piece = _fitted(piece, following - at)
+            for _, piece in new.pieces:
+                if at < max(old, default=0) and piece.startswith((b"SIMPLE", b"XTENSION")):
+                    piece = _fitted(piece, _header_length(file.fileno(), at))
+                piece = piece.ljust(-(-len(piece) // BLOCK) * BLOCK, b"\0")
                 os.pwrite(file.fileno(), piece, at)
                 at += len(piece)
-                at = _after(at, old, following)
-            file.truncate(-(-at // BLOCK) * BLOCK)
+                at += old.get(at, 0)
+            file.truncate(at)
     except OSError as error:
         raise InputError(f"{planned.final}: cannot be written ({error.strerror}); make room, then --resume") from error
 
 
-def _after(at: int, regions: Mapping[Any, Any], start: int | None) -> int:
-    """Where the next piece goes: behind the image whose header has just been written."""
-    for region in regions.values():
-        if region.offset == start == at:
-            nbytes = region.row_nbytes * region.nrows
-            return at + -(-nbytes // BLOCK) * BLOCK
-    return -(-at // BLOCK) * BLOCK
+def _header_length(fd: int, at: int) -> int:
+    """Bytes of the header that begins at `at`."""
+    length = 0
+    while block := os.pread(fd, BLOCK, at + length):
+        length += BLOCK
+        if any(block[k : k + CARD].rstrip() == b"END" for k in range(0, BLOCK, CARD)):
+            return length
+    raise OSError(errno.EIO, "the unfinished product is cut short")
 
 
 def _fitted(header: bytes, length: int) -> bytes:
     """A header of another length: blank cards before END are added or taken away."""
+    if len(header) == length:
+        return header
     cards = [header[k : k + CARD] for k in range(0, len(header), CARD)]
     end = next(k for k, card in enumerate(cards) if card.startswith(b"END") and not card[3:].strip())
     kept = cards[:end]
