@@ -9,6 +9,8 @@ from jwst_dask.kernels.clip import _select
 
 WIDE = 32
 """Columns whose values are collected together, so that whole cache lines are used."""
+SHORT = 128
+"""Rows up to which a sorting network is faster than selection."""
 
 
 @jit
@@ -26,6 +28,58 @@ def _median32(values, count):  # type: ignore[no-untyped-def]
 
 
 @jit
+def _exchanges(size):  # type: ignore[no-untyped-def]
+    """Pairs of places (int64[n, 2]) that sort `size` numbers when put in order one after the other (K. E. Batcher's odd-even merge sort)."""
+    pairs = np.empty((size * 64, 2), np.int64)
+    count, p = 0, 1
+    while p < size:
+        k = p
+        while k >= 1:
+            for j in range(k % p, size - k, 2 * k):
+                for i in range(min(k, size - j - k)):
+                    if (i + j) // (2 * p) == (i + j + k) // (2 * p):
+                        pairs[count, 0], pairs[count, 1] = i + j, i + j + k
+                        count += 1
+            k //= 2
+        p *= 2
+    return pairs[:count]
+
+
+@jit
+def _order(first, second):  # type: ignore[no-untyped-def]
+    """Put the smaller of each two numbers first."""
+    for k in range(first.size):
+        a, b = first[k], second[k]
+        first[k] = a if a < b else b
+        second[k] = b if a < b else a
+
+
+@jit
+def _short_stripes_along_y(image, mask, start, stop, out):  # type: ignore[no-untyped-def]
+    """`stripes_along_y` of few rows: columns are sorted side by side, without branches."""
+    nx = image.shape[1]
+    values, counts = np.empty((stop - start, WIDE), np.float32), np.zeros(WIDE, np.int64)
+    pairs = _exchanges(stop - start)
+    for x0 in range(0, nx, WIDE):
+        wide = min(WIDE, nx - x0)
+        counts[:] = 0
+        for y in range(start, stop):
+            for k in range(wide):
+                values[y - start, k] = image[y, x0 + k] if mask[y, x0 + k] else np.float32(np.inf)
+                counts[k] += mask[y, x0 + k]
+        for n in range(len(pairs)):
+            _order(values[pairs[n, 0]], values[pairs[n, 1]])
+        for k in range(wide):
+            middle = counts[k] // 2
+            if counts[k] == 0:
+                out[x0 + k] = 0
+            elif counts[k] % 2:
+                out[x0 + k] = values[middle, k]
+            else:
+                out[x0 + k] = np.float32(values[middle - 1, k] + values[middle, k]) * np.float32(0.5)
+
+
+@jit
 def stripes_along_y(image, mask, start, stop, out):  # type: ignore[no-untyped-def]
     """Median of each column's background pixels in rows `start` to `stop`.
 
@@ -39,6 +93,9 @@ def stripes_along_y(image, mask, start, stop, out):  # type: ignore[no-untyped-d
     out : float32[x]
         Receives the medians, 0 for a column without background.
     """
+    if stop - start <= SHORT:
+        _short_stripes_along_y(image, mask, start, stop, out)
+        return
     nx = image.shape[1]
     values, counts = np.empty((WIDE, stop - start), np.float32), np.empty(WIDE, np.int64)
     for x0 in range(0, nx, WIDE):
