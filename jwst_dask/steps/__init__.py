@@ -27,6 +27,7 @@ STEPS: dict[str, str] = {
     "dark_current": "jwst_dask.steps.stage1.dark_current:DarkCurrentStep",
     "charge_migration": "jwst_dask.steps.stage1.charge_migration:ChargeMigrationStep",
     "jump": "jwst_dask.steps.stage1.jump:JumpStep",
+    "picture_frame": "jwst_dask.steps.stage1.picture_frame:PictureFrameStep",
     "persistence": "jwst_dask.steps.stage1.persistence:PersistenceStep",
     "ramp_fit": "jwst_dask.steps.stage1.ramp_fit:RampFitStep",
     "gain_scale": "jwst_dask.steps.stage1.gain_scale:GainScaleStep",

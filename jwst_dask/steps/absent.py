@@ -25,7 +25,6 @@ class Absent:
 
 
 TABLE: dict[str, Absent] = {
-    "picture_frame": Absent("picture_frame", skip=True),
     "badpix_selfcal": Absent("badpix_selfcal", skip=True),
     "targ_centroid": Absent("targ_centroid", ("MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS"), skip=True),
     "straylight": Absent("straylight", _MRS),

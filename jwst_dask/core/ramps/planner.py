@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jwst_dask
 from jwst_dask.core import chunks, ledger
+from jwst_dask.core.blocks import ZEROS
 from jwst_dask.core.config import setting
 from jwst_dask.core.pipeline import Product
 from jwst_dask.core.plan import PlannedProduct
@@ -76,7 +78,8 @@ def _wanted(planner: Any, product: Product, stages: list[Stage]) -> bool:
     fitted = any(stage.step.alias == "ramp_fit" and stage.status == "COMPLETE" for stage in stages)
     fits = any(stage.step.alias == "ramp_fit" for stage in stages)
     if product.suffix == "ramp" and not product.needs:
-        return (fits and not fitted) or bool(planner.own.get("save_calibrated_ramp") and planner.own["save_calibrated_ramp"].value and not fits)
+        corrected = bool(planner.own.get("save_calibrated_ramp") and planner.own["save_calibrated_ramp"].value)
+        return (fits and not fitted) or (corrected and not fits and not planner.steps["ramp_fit"].skip)
     return True
 
 
@@ -102,7 +105,10 @@ def plan_product(planner: Any, product: Product, draft: Draft, stages: list[Stag
     final = Path(product.folder or planner.opts.output_dir).absolute() / name
     shapes: dict[str, tuple[int, ...]] = {}
     arrays: dict[str, str] = {}
-    if product.extra and draft.extras[product.extra] is not None:
+    if product.extra and product.extra in stages[-1].step.side_products:
+        model, shapes, _ = model_of("side", replace(draft, model=draft.extras[product.extra]))
+        arrays = {hdu: product.extra if hdu == "SCI" else ZEROS for hdu in shapes}
+    elif product.extra and draft.extras[product.extra] is not None:
         model = draft.extras[product.extra]
     else:
         model, shapes, arrays = model_of(like or product.suffix, draft)

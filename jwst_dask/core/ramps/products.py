@@ -52,6 +52,9 @@ def model_of(suffix: str, draft: Draft) -> tuple[Any, dict[str, tuple[int, ...]]
         for name in wanted:
             shapes[IMAGES[name]] = tuple(source.instance[name].shape[-2:])
             tree[name] = np.zeros((1, 1), np.uint32 if name == "dq" else np.float32)
+        if suffix == "likely_chisq":  # with the unit of the ramps
+            tree["meta"]["bunit_data"] = "DN"
+            tree["meta"].pop("bunit_err", None)
     else:
         for name, hdu in IMAGES.items():
             if isinstance(array := source.instance.get(name), np.ndarray):
@@ -155,13 +158,13 @@ def assemble(planned: PlannedProduct, dumps: Iterable[Mapping[str, np.ndarray]],
     model, shapes = planned.model, {}
     for name in names:
         own = name.removeprefix("opt_")
-        depth = max(part[name].shape[1] for part in parts) if parts[0][name].ndim == 4 else 0
+        depth = max(1, *(part[name].shape[1] for part in parts)) if parts[0][name].ndim == 4 else 0
         model.instance[own] = np.zeros((1,) * parts[0][name].ndim, np.float32)
         shapes[own.upper()] = (draft.nints, depth, ny, nx) if depth or parts[0][name].ndim == 4 else (draft.nints, ny, nx)
     layout = plan_layout(model, {}, shapes=shapes)
     allocate(str(planned.temporary), layout)
     for part in parts:
-        for name in names:
+        for name in (name for name in names if part[name].size):
             region = layout.regions[name.removeprefix("opt_").upper(), 1]
             write_tile(str(planned.temporary), region, int(part["i0"]), int(part["y0"]), part[name])
     return True

@@ -13,7 +13,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from jwst_dask.core.blocks import Receipt, Write
+from jwst_dask.core.blocks import ZEROS, Receipt, Write
 from jwst_dask.core.ramps.passes import GROUPS, STREAM, Tile
 from jwst_dask.core.ramps.receipts import keep, kept
 from jwst_dask.core.ramps.store import RampStore, load_facts, save_facts
@@ -186,12 +186,12 @@ class RampTask:
                 shutil.copyfile(ramps.path(name), self.sink.path(name))
             ramps = self.sink
         read, clock = time.perf_counter() - clock, time.perf_counter()
-        tables = declared.stream(ramps, self.sink, self._state(step, state)) or {}
+        tables = declared.stream(ramps, _Sink(self.sink, self.writes), self._state(step, state)) or {}
         seconds = {step.alias: time.perf_counter() - clock}
         clock, written = time.perf_counter(), 0
         if self.writes or self.leaves:
             for block in self.sink.blocks():
-                written += sum(_write(write, block) for write in self.writes)
+                written += sum(_write(write, block) for write in self.writes if write.after and not _is_side(write))
                 if self.leaves:
                     save_facts(self.leaves, f"{block.start:05d}", facts_of(block))
         if windows := {name: array for name, array in tables.items() if name.startswith(DUMPED)}:
@@ -243,13 +243,42 @@ def facts_of(block: Block) -> dict[str, np.ndarray]:
             "i0": np.array(block.start), "i1": np.array(block.start + len(groupdq))}  # fmt: skip
 
 
+def _is_side(write: Write) -> bool:
+    """Whether it is a side product of a step, and not what ramps have become."""
+    return any(name not in ("sci", "groupdq", "pixeldq", "zeroframe", ZEROS) for name, _ in write.cubes)
+
+
+@dataclass
+class _Sink:
+    """Where a step that streams writes: the store, and the files of its side products."""
+
+    store: RampStore
+    writes: tuple[Write, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def write(self, block: Block) -> None:
+        """Arrays of some integrations."""
+        self.store.write(block)
+        for write in self.writes:
+            if _is_side(write) and any(name in block.arrays for name, _ in write.cubes):
+                _write(write, block)
+
+
 def _write(write: Write, block: Block) -> int:
     """Write what a block has of a product."""
     from jwst_dask.io.layout import write_tile
 
     (above, below), total = block.row_halo, 0
     for name, region in write.cubes:
-        array = block.arrays[name]
+        if name == ZEROS:
+            shape = block.arrays["sci"].shape
+            array = np.zeros((*(shape[:1] if region.nrows > 1 or len(region.shape) > 2 else ()), *(shape[1:2] if len(region.shape) > 2 else ()), *shape[-2:]),
+                             np.uint8 if np.dtype(region.dtype).itemsize == 1 else np.uint32 if region.unsigned else np.float32)  # fmt: skip
+        else:
+            array = np.asarray(block.arrays[name])
+            array = array.astype(np.float32) if array.dtype == bool else array
         array = array[..., above : array.shape[-2] - below, :]
         write_tile(write.path, region, block.start, block.y0 + above, array, block.group0)
         total += array.nbytes
