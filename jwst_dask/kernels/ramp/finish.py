@@ -111,36 +111,34 @@ def _total(plain: float, singles: np.ndarray, place: int, y: int, x: int, one: f
 
 
 @jit
-def _rate_pixel(y, x, pixeldq, rate, noise, gain, times, weight, length, moment, singles, restored, some, every, out):  # type: ignore[no-untyped-def]
-    sci, dq, var_poisson, var_rnoise, err = out
+def _rates(
+    pixeldq, rate, noise, gain, times, weight, length, moment, singles, restored, some, every, sci, dq, var_poisson, var_rnoise, err
+):  # type: ignore[no-untyped-def]
+    """All pixels in one function: handing so many arrays on pixel by pixel costs more than the work."""
     step, one, zero = times
-    own, rn = np.float64(gain[y, x]), np.float64(noise[y, x]) / step
-    unit = 12.0 * rn * rn / (own * own)
-    flag = pixeldq[y, x] | np.uint32(0 if own > 0.0 else seg.DO_NOT_USE | NO_GAIN_VALUE)
-    usable = flag & np.uint32(INVALID) == 0
-    flag |= np.uint32((some[y, x] & (seg.JUMP_DET | seg.PERSISTENCE)) | every[y, x])
-    total = _total(weight[y, x], singles, 0, y, x, 6.0 * one * one, 6.0 * zero * zero)
-    seconds = step * _total(length[y, x], singles, 0, y, x, one, zero)
-    photon, read, error, slope = 0.0, 0.0, 0.0, np.nan
-    if flag & np.uint32(INVALID) == 0:
-        photon, read = _photon_variance(rate[y, x], own, seconds), variance(total, unit)
-        error = math.sqrt(photon + read)
-        slope = rate_value(moment[0, y, x] + moment[1, y, x], total, unit, step)
-    if some[y, x] & seg.CHARGELOSS and unit == unit and restored.size > 0:
-        full = _total(restored[0, y, x], singles, 2, y, x, 6.0 * one * one, 6.0 * zero * zero)
-        if usable:
-            full += total - _total(restored[1, y, x], singles, 4, y, x, 6.0 * one * one, 6.0 * zero * zero)
-        if full > 0.0 and 0.0 < unit < np.inf:
-            read = variance(full, unit)
-    sci[y, x], var_poisson[y, x], var_rnoise[y, x], err[y, x] = slope, photon, read, error
-    dq[y, x] = flag | np.uint32(some[y, x] & seg.SATURATED)
-
-
-@jit
-def _rates(pixeldq, rate, noise, gain, times, weight, length, moment, singles, restored, some, every, out):  # type: ignore[no-untyped-def]
+    once, first = 6.0 * one * one, 6.0 * zero * zero
     for y in range(pixeldq.shape[0]):
         for x in range(pixeldq.shape[1]):
-            _rate_pixel(y, x, pixeldq, rate, noise, gain, times, weight, length, moment, singles, restored, some, every, out)
+            own, rn = np.float64(gain[y, x]), np.float64(noise[y, x]) / step
+            unit = 12.0 * rn * rn / (own * own)
+            flag = pixeldq[y, x] | np.uint32(0 if own > 0.0 else seg.DO_NOT_USE | NO_GAIN_VALUE)
+            usable = flag & np.uint32(INVALID) == 0
+            flag |= np.uint32((some[y, x] & (seg.JUMP_DET | seg.PERSISTENCE)) | every[y, x])
+            total = _total(weight[y, x], singles, 0, y, x, once, first)
+            seconds = step * _total(length[y, x], singles, 0, y, x, one, zero)
+            photon, read, error, slope = 0.0, 0.0, 0.0, np.nan
+            if flag & np.uint32(INVALID) == 0:
+                photon, read = _photon_variance(rate[y, x], own, seconds), variance(total, unit)
+                error = math.sqrt(photon + read)
+                slope = rate_value(moment[0, y, x] + moment[1, y, x], total, unit, step)
+            if some[y, x] & seg.CHARGELOSS and unit == unit and restored.size > 0:
+                full = _total(restored[0, y, x], singles, 2, y, x, once, first)
+                if usable:
+                    full += total - _total(restored[1, y, x], singles, 4, y, x, once, first)
+                if full > 0.0 and 0.0 < unit < np.inf:
+                    read = variance(full, unit)
+            sci[y, x], var_poisson[y, x], var_rnoise[y, x], err[y, x] = slope, photon, read, error
+            dq[y, x] = flag | np.uint32(some[y, x] & seg.SATURATED)
 
 
 def rate_of(sums: Sums, rate: np.ndarray, pixeldq: np.ndarray, noise: np.ndarray, gain: np.ndarray, timing: Timing) -> Rate:
@@ -162,5 +160,7 @@ def rate_of(sums: Sums, rate: np.ndarray, pixeldq: np.ndarray, noise: np.ndarray
     shape = pixeldq.shape
     out = (np.empty(shape, np.float32), np.empty(shape, np.uint32), *(np.empty(shape, np.float32) for _ in range(3)))
     times = (timing.group, timing.single / timing.group, timing.frame / timing.group)
-    _rates(pixeldq, rate, noise, gain, times, sums.weight, sums.length, sums.moment, sums.singles, sums.restored, sums.some, sums.every, out)
+    _rates(
+        pixeldq, rate, noise, gain, times, sums.weight, sums.length, sums.moment, sums.singles, sums.restored, sums.some, sums.every, *out
+    )
     return Rate(*out)

@@ -188,7 +188,7 @@ def _blocks(sci, groupdq, pixeldq, zero, rn, gain, clock, rules, magic, planes, 
     start, stop = np.empty(depth + 1, np.int64), np.empty(depth + 1, np.int64)
     table = np.zeros((seg.POWERS, depth * depth // 4 + 1))
     ready = np.zeros((seg.POWERS, depth + 1), np.uint8)
-    scratch = (ramp, flags, steps, count, start, stop, table, ready)
+    scratch = (ramp, flags, steps, count, start, stop, table, ready, np.zeros((7, TILE)))
     used = 0
     for i in range(nints):
         for y in range(ny):

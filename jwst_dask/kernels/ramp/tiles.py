@@ -118,9 +118,81 @@ def rate_value(moment: float, weight: float, unit: float, step: float) -> float:
 
 
 @jit
+def fit_unbroken(y, x0, width, depth, noise, gains, clock, ramp, table, ready, work):  # type: ignore[no-untyped-def]
+    """Fit all ramps of a tile as if none had flags, column-parallel, in the order of operations of a single fit.
+
+    Parameters
+    ----------
+    y, x0, width, depth : int
+        Place of the tile; its columns, and groups (three or more).
+    noise, gains : float32[y, x]
+    clock : tuple
+    ramp : float32[group, x]
+    table, ready
+        As of `coefficients`.
+    work : float64[7, x]
+        Receives slope, moment, unit of variances, rate, read-noise variance, that before it is cut; the last is scratch.
+    """
+    slope, moment, unit, value, read, error, power = work[0], work[1], work[2], work[3], work[4], work[5], work[6]
+    place, step = seg.coefficients(table, ready, 0, depth), clock[0]
+    for k in range(1, seg.POWERS):
+        seg.coefficients(table, ready, k, depth)
+    bottom, top, size = ramp[0], ramp[depth - 1], np.float64(depth)
+    weight = size * size * size - size
+    for x in range(width):
+        rn, gain = np.float64(noise[y, x0 + x]), np.float64(gains[y, x0 + x])
+        signal = np.float64(top[x]) - np.float64(bottom[x])
+        den = rn * rn + signal * gain
+        snr = signal * gain / np.sqrt(den)
+        # not a number counts as bright
+        scheme = 5.0 - (snr < 5.0) - (snr < 10.0) - (snr < 20.0) - (snr < 50.0) - (snr < 100.0)
+        power[x] = 0.0 if (den <= 0.0) | (gain == 0.0) else scheme
+        unit[x] = 12.0 * (rn / step) * (rn / step) / (gain * gain)
+        slope[x] = 0.0
+    own = np.empty(8, np.float64)
+    for j in range(depth // 2):
+        own[: seg.POWERS] = table[:, place + j]
+        bottom, top = ramp[j], ramp[depth - 1 - j]
+        for x in range(width):
+            low, high = np.float64(bottom[x]), np.float64(top[x])
+            slope[x] += own[np.int64(power[x]) & 7] * ((high if high == high else 0.0) - (low if low == low else 0.0))
+    for x in range(width):
+        moment[x] = 0.0 + weight * slope[x]
+        error[x] = unit[x] / weight
+        read[x] = 0.0 if error[x] >= seg.LARGE_VARIANCE else error[x]
+        rate = moment[x] / weight / step if error[x] < seg.LARGE_VARIANCE else 0.0 * moment[x]
+        value[x] = rate if 0.0 < unit[x] < np.inf else np.nan
+
+
+@jit
+def _keep_unbroken(i, y, x0, width, depth, pixeldq, gains, clock, magic, rates, quality, read, seconds, error,  # type: ignore[no-untyped-def]
+                   total_weight, total_length, total_moment, every_of, somes, work):  # fmt: skip
+    """Write planes and sums of the ramps that have no flags."""
+    weight, length = np.float64(depth) * depth * depth - depth, depth - 1.0
+    for x in range(width):
+        if somes[x] != 0:
+            continue
+        column = x0 + x
+        dq = pixeldq[y, column] | np.uint32(0 if gains[y, column] > 0.0 else seg.DO_NOT_USE | NO_GAIN_VALUE)
+        good = dq & np.uint32(INVALID) == 0
+        lead = (work[1, x] + magic[0]) - magic[0]
+        total_moment[0, y, column] += lead
+        if magic[1] != 0.0:
+            total_moment[1, y, column] += ((work[1, x] - lead) + magic[1]) - magic[1]
+        total_weight[y, column] += weight
+        total_length[y, column] += length
+        every_of[y, column] &= np.uint8(dq & np.uint32(INVALID))
+        quality[i, y, column] = dq
+        rates[i, y, column] = work[3, x] if good else np.nan
+        read[i, y, column] = work[4, x] if good else 0.0
+        seconds[i, y, column] = length * clock[0] if good else 0.0
+        error[i, y, column] = work[5, x] if good else 0.0
+
+
+@jit
 def fit_tile(i, y, x0, sci, groupdq, pixeldq, zero, rn, gain, clock, rules, magic, planes, sums, scratch, ramp_of, length_of, used):  # type: ignore[no-untyped-def]
     """Fit the ramps of one tile. Returns the number of entries in `ramp_of` and `length_of`."""
-    ramp, flags, steps, count, start, stop, table, ready = scratch
+    ramp, flags, steps, count, start, stop, table, ready, work = scratch
     rates, quality, read, seconds, error = planes
     total_weight, total_length, total_moment, medians, singles, restored, some_of, every_of, heads = sums
     depth, nx = rules[1] - rules[0], sci.shape[3]
@@ -144,21 +216,27 @@ def fit_tile(i, y, x0, sci, groupdq, pixeldq, zero, rn, gain, clock, rules, magi
             step = np.float64(ramp[0, x]) * (clock[0] / single_time(special[x], clock))
             step = step if step == step else 0.0
         medians[y, column] += (step + magic[2]) - magic[2]
+    if depth > 2:
+        fit_unbroken(y, x0, width, depth, rn, gain, clock, ramp, table, ready, work)
+        _keep_unbroken(i, y, x0, width, depth, pixeldq, gain, clock, magic, rates, quality, read, seconds, error,
+                       total_weight, total_length, total_moment, every_of, some, work)  # fmt: skip
     return _fit_ramps(i, y, x0, width, groupdq, pixeldq, rn, gain, clock, rules, magic,
                       rates, quality, read, seconds, error, total_weight, total_length, total_moment, singles, restored, some_of, every_of,
-                      ramp, flags, start, stop, table, ready, special, some, saturated, lost, ramp_of, length_of, used)  # fmt: skip
+                      ramp, flags, start, stop, table, ready, special, some, saturated, lost, ramp_of, length_of, used, work)  # fmt: skip
 
 
 @jit
 def _fit_ramps(i, y, x0, width, groupdq, pixeldq, noise, gains, clock, rules, magic,  # type: ignore[no-untyped-def]
                rates, quality, read, seconds, error, total_weight, total_length, total_moment, singles, restored, some_of, every_of,
-               ramp, flags, start, stop, table, ready, specials, somes, saturateds, losts, ramp_of, length_of, used):  # fmt: skip
+               ramp, flags, start, stop, table, ready, specials, somes, saturateds, losts, ramp_of, length_of, used, work):  # fmt: skip
     """Fit the ramps of a settled tile; write their planes and sums.
 
     Arrays are arguments of their own because taking them out of tuples, or handing them on ramp by ramp, costs more than a fit.
     """
     depth = rules[1] - rules[0]
     for x in range(width):
+        if depth > 2 and somes[x] == 0:
+            continue  # done by `_keep_unbroken`
         column, special, some, saturated, lost = x0 + x, specials[x], somes[x], saturateds[x], losts[x]
         rn, gain = np.float64(noise[y, column]), np.float64(gains[y, column])
         unit = 12.0 * (rn / clock[0]) * (rn / clock[0]) / (gain * gain)
