@@ -137,7 +137,7 @@ class RampExposurePlan(ExposurePlan):
         """Put what only all tasks together know into the products' metadata."""
         late = ramp_products.late_metadata(self.draft, {name: [r.tables[name] for r in receipts] for name, receipts in self.found.items()})
         for planned in self.pending():
-            if planned.model is not None and planned.temporary is not None and late:
+            if planned.model is not None and late and (planned.layout is None or planned.temporary is not None):
                 ramp_products.rewrite(planned, {k: v for k, v in late.items() if ramp_products.concerns(k, planned.recorded)})
 
     def withheld(self, planned: PlannedProduct) -> str:

@@ -84,7 +84,7 @@ def late_metadata(draft: Draft, tables: Mapping[str, list[np.ndarray]]) -> dict[
 
 
 def rewrite(planned: PlannedProduct, late: Mapping[str, Any]) -> None:
-    """Write headers and tree of an unfinished product again with late metadata; its pixels stay where they are.
+    """Put late metadata into a product; of an unfinished file, write headers and tree again; its pixels stay where they are.
 
     Raises
     ------
@@ -104,6 +104,8 @@ def rewrite(planned: PlannedProduct, late: Mapping[str, Any]) -> None:
             node.pop(last, None)
         else:
             node[last] = value
+    if planned.layout is None:  # not there yet
+        return
     new = plan_layout(planned.model, {}, shapes=planned.shapes)
     old = {region.offset: -(-region.row_nbytes * region.nrows // BLOCK) * BLOCK for region in planned.layout.regions.values()}
     try:
