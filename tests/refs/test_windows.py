@@ -118,3 +118,20 @@ def test_not_kept(path: str) -> None:
     assert load.planes(path, "f4_3", window, keep=False) is not once and load.CACHE.nbytes == 0
     kept = load.planes(path, "f4_3", window)
     assert load.planes(path, "f4_3", window, keep=False) is kept
+
+
+def test_bands_of_rows_are_not_kept(path: str) -> None:
+    from jwst_dask.data.exposure import Block
+    from jwst_dask.steps.stage1.reference import flags, is_part, plane
+
+    state = {"dark.path": np.array(path), "dark.window": np.array([2, 10, 1, 17])}
+    load.CACHE.clear()
+    band = Block({"sci": np.zeros((1, 1, 3, 16), np.float32)}, 0, y0=4)
+    whole = Block({"sci": np.zeros((1, 1, 8, 16), np.float32)}, 0)
+    assert is_part(state, "dark", band) and not is_part(state, "dark", whole) and not is_part(state, "dark")
+    part = plane(state, "dark", "F4_3", band), flags(state, "dark", band, "U4_2")
+    assert load.CACHE.nbytes == 0
+    full = plane(state, "dark", "F4_3", whole), flags(state, "dark", whole, "U4_2")
+    assert load.CACHE.nbytes > 0
+    for one, other in zip(part, full):
+        np.testing.assert_array_equal(one, other[..., 4:7, :])
