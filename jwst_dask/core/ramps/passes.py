@@ -80,8 +80,8 @@ class Extent:
     nints, ngroups : int
     shape, after : (int, int)
         Of frames, and of frames once interleaved reference pixels are taken out.
-    limit : int
-        Bytes of a tile.
+    limit, most : int
+        Bytes of a tile; and where rows are so long that most of a band would be halo.
     chunk : int, optional
         Integrations, or rows, that the user wants in a tile.
     miri : bool
@@ -94,6 +94,7 @@ class Extent:
     limit: int
     chunk: int | None = None
     miri: bool = False
+    most: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -166,8 +167,17 @@ def _tiled(kind: str, first: int, last: int, shape: tuple[int, int], links: Sequ
     halo = sum(halo_of(link) for link in links[first:last])
     fits = any(link.step.alias == "ramp_fit" for link in links[first:last])
     row = nints * extent.frame(shape) // ny + shape[1] * (REFERENCE_BYTES + SAMPLE_BYTES * extent.ngroups + FIT_BYTES * fits)
-    size = extent.chunk or max(1, extent.limit // row - 2 * halo)
+    size = extent.chunk or max(1, extent.limit // row - 2 * halo, min(extent.most // row - 2 * halo, 4 * halo))
     return Pass(BANDS, first, last, shape, tuple(Tile(0, nints, a, b) for a, b in _edges(ny, size)), halo, facts)
+
+
+def tile_bytes(one: Pass, extent: Extent) -> int:
+    """Bytes of the largest tile of a pass, halo included."""
+    if one.kind == STREAM:
+        return extent.limit
+    ny = one.shape[0]
+    share = max((t.i1 - t.i0) * min(ny, t.y1 - t.y0 + 2 * one.halo) / ny * ((t.g1 - t.g0) / extent.ngroups if t.g1 else 1) for t in one.tiles)
+    return int(share * extent.frame(one.shape))
 
 
 def _edges(n: int, size: int) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from jwst_dask.core.config import setting
 from jwst_dask.core.pipeline import Product
 from jwst_dask.core.plan import PlannedProduct
 from jwst_dask.core.prepare import Stage
-from jwst_dask.core.ramps.passes import Extent, plan_passes
+from jwst_dask.core.ramps.passes import Extent, plan_passes, tile_bytes
 from jwst_dask.core.ramps.plan import RampExposurePlan
 from jwst_dask.core.ramps.products import model_of
 from jwst_dask.data.exposure import Draft
@@ -63,9 +63,10 @@ def plan_ramp(planner: Any, index: int, file: Any) -> RampExposurePlan:
     if exp_type in GUIDE:  # a few frames, of which all are needed
         limit = 2 * Extent(nints, ngroups, (ny, nx), (ny, nx), 0).nbytes
     chunk = planner.opts.chunk or setting("chunks.integrations")
-    extent = Extent(nints, ngroups, (ny, nx), draft.shape, limit, chunk, miri)
+    room = planner.where.memory_limit and (planner.where.memory_limit - chunks.RESERVE) // (2 * planner.where.threads)
+    extent = Extent(nints, ngroups, (ny, nx), draft.shape, limit, chunk, miri, min(4 * limit, room or 4 * limit))
     passes = plan_passes([stage for stage in stages if stage.runs], extent)
-    tile = max((max(t.i1 - t.i0 for t in p.tiles) * max(t.y1 - t.y0 + 2 * p.halo for t in p.tiles) * extent.frame(p.shape) // p.shape[0] for p in passes), default=0)
+    tile = max((tile_bytes(one, extent) for one in passes), default=0) // 2  # tiles are worked on in place
     bounds = tuple((t.i0, t.i1) for t in passes[0].tiles)
     plan = chunks.ChunkPlan(bounds, tile // max(1, max(b - a for a, b in bounds)), 0)
     scratch = Path(planner.opts.workspace) / "ramps" / f"{planner.request.name}.{planner.opts.run_id}-{index}"
