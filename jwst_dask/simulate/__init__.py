@@ -1,4 +1,5 @@
-"""The mock observatory: transits in time series, and fields of sources through slits, with the reference files and CRDS cache to calibrate them.
+"""The mock observatory: transits in time series, and fields of sources through slits, as count rates or as ramps,
+with the reference files and CRDS cache to calibrate them.
 
 Everything is made from the seed by our own simplified models of the instruments; nothing is downloaded.
 """

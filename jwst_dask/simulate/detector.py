@@ -14,6 +14,7 @@ from jwst_dask.simulate.setup import Setup
 FULL, EDGE = 2048, 4
 EDGELESS = ("SUB512",)  # no reference pixels in reach: the first and last four columns are taken for them, and see no light here
 CEILING = 65535
+WELL = 44000.0  # DN
 MARGIN = 0.96  # threshold of saturation over the largest count
 KTC, ODD_EVEN, DRIFT = 18.0, 6.0, 4.0  # DN: of a pixel and integration; of odd and even lines; of a frame
 PINK = 0.5  # standard deviation of 1/f noise over that of a pixel's read noise, which the readnoise reference does not count
@@ -113,11 +114,11 @@ def detector(setup: Setup) -> Detector:
     column = 300.0 * np.sin((x if fast == 1 else y) / 37.0) + 0.05 * (x + y)
     bias = (9500.0 if miri else 9000.0) + column + 60.0 * r.standard_normal(shape)
     curve = np.stack([np.zeros(shape), np.ones(shape), *(scale * (1 + 0.05 * r.standard_normal(shape)) for scale in (9e-7, 6e-12))])
-    flags, lit, dark = _blemishes(shape, (0.15 if miri else 0.008), r)
+    flags, lit, dark = _blemishes(shape, (0.15 if miri else 0.008), WELL * setup.gain / setup.integration_time, r)
     flags[reference] = PIXEL["REFERENCE_PIXEL"] | (PIXEL["DO_NOT_USE"] if miri else 0)
     dark[reference] = 0.0
     lit[reference] = 0.0
-    full = 44000.0 + 900.0 * r.standard_normal(shape) + (9500.0 if miri else 0.0)
+    full = WELL + 900.0 * r.standard_normal(shape) + (9500.0 if miri else 0.0)
     gain = setup.gain * (1 + 0.01 * r.standard_normal(shape))
     read = setup.read_noise * (1 + 0.04 * r.standard_normal(shape)).clip(0.8, 1.3)
     reset = _reset(shape, setup.ngroups, r) if miri else np.zeros((0, 0, *shape), np.float32)
@@ -142,14 +143,14 @@ def _reference(setup: Setup) -> np.ndarray:
     return out
 
 
-def _blemishes(shape: tuple[int, int], current: float, r: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Flags, response to light, and dark current: dead pixels, and hot ones, some of which fill up."""
+def _blemishes(shape: tuple[int, int], current: float, filling: float, r: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Flags, response to light, and dark current (electrons per second; `filling` fills a pixel in an integration): dead, warm and hot pixels."""
     dark = current * (1 + 0.1 * r.standard_normal(shape)).clip(0.5, 1.5)
     lot = r.random(shape)
     dead, hot = lot < 0.002, lot > 0.998
     warm = (lot > 0.997) & ~hot
-    dark[hot] = r.uniform(200.0, 20000.0, int(hot.sum()))
-    dark[warm] = r.uniform(5.0, 50.0, int(warm.sum()))
+    dark[hot] = filling * r.uniform(0.02, 1.1, int(hot.sum()))
+    dark[warm] = current * r.uniform(5.0, 50.0, int(warm.sum()))
     flags = np.zeros(shape, np.uint32)
     flags[dead] = PIXEL["DO_NOT_USE"] | PIXEL["DEAD"]
     flags[hot] = PIXEL["DO_NOT_USE"] | PIXEL["HOT"]
