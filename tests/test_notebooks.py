@@ -32,7 +32,15 @@ def mos(figures: int, text: str, folder: Path) -> None:
     assert (folder / "products/report.html").stat().st_size > 20_000 and len(list((folder / "products").glob("*_x1d.fits"))) == 3
 
 
-CHECKS = {"time_series": time_series, "mos": mos}
+def ramps(figures: int, text: str, folder: Path) -> None:
+    assert figures == 3
+    shares = [float(line.split(":")[1].split("%")[0]) for line in text.splitlines() if "flagged as jumps" in line]
+    assert shares == sorted(shares, reverse=True) and 0 < shares[-1] < shares[0] < 2
+    assert "injected 20000 ppm" in text and "_whtlt.ecsv" in text and "_rateints.fits" in text
+    assert (folder / "ramps/products/report.html").stat().st_size > 100_000
+
+
+CHECKS = {"time_series": time_series, "mos": mos, "ramps": ramps}
 
 
 def test_there_are_notebooks() -> None:
