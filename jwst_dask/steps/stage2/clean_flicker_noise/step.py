@@ -68,6 +68,8 @@ class CleanFlickerNoiseStep(BlockStep):
     writes: ClassVar[tuple[str, ...]] = ("sci",)
     band_halo: ClassVar[int | None] = None
     needs_all_integrations: ClassVar[bool] = True
+    ramp_side_products: ClassVar[tuple[str, ...]] = ("mask", "flicker_bkg", "flicker_noise")
+    """Of ramps, whose mask is not known before there are rates, blocks fill them all."""
 
     autoparam: bool = param(False, "Choose fit and background parameters from the data (imaging only)")
     fit_method: str = param("median", "How the noise is fitted", choices=("fft", "median"))
