@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from jwst_dask.data.exposure import Draft
-from jwst_dask.io.fits import FitsFile, scan
+from jwst_dask.io.fits import FitsFile, read, scan
 
 TABLES = {"GROUP": "group", "INT_TIMES": "int_times", "MOVING_TARGET_POSITION": "moving_target", "MSA_TARG_ACQ": "msa_targ_acq_table"}
 GUIDE = ("FGS_ID-IMAGE", "FGS_ID-STACK", "FGS_ACQ1", "FGS_ACQ2", "FGS_TRACK", "FGS_FINEGUIDE")
 """Exposure types of guiding."""
+DARK = "AVDRKCUR"
+"""Extension for the average dark current (electrons/s) of ramps that dark_current has been through."""
 
 
 def ramp_draft(path: str, file: FitsFile | None = None) -> Draft:
@@ -48,6 +50,8 @@ def ramp_draft(path: str, file: FitsFile | None = None) -> Draft:
         tree["pixeldq"], tree["groupdq"] = zeros(np.uint32, ny, nx), zeros(np.uint8, 1, ngroups, ny, nx)
         if "ZEROFRAME" in file:
             tree["zeroframe"] = zeros(np.float32, 1, ny, nx)
+        if DARK in file:
+            tree["average_dark_current"] = read(file, DARK).astype(np.float32, copy=False)
     model = filled(datamodels.GuiderRawModel if guide else datamodels.RampModel, tree)
     model.meta.filename = source.meta.filename
     return Draft(model, path, nints)
