@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jwst_dask.core import execute
+import jwst_dask
+from jwst_dask.core import execute, ledger
 from jwst_dask.core.errors import InputError, JwstDaskError, ParameterError
 from jwst_dask.core.finish import Result, carry_out
 from jwst_dask.core.inputs import expand
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 BETWEEN = "between"
 """Folder in the workspace for products that the next stage takes."""
+ENTRY = "stages"
+"""Beginning of the name in the ledger of all products of a chain together."""
 
 
 def parse_stages(text: str | Sequence[int]) -> tuple[int, ...]:
@@ -81,6 +84,11 @@ def run_stages(inputs: Any, stages: str | Sequence[int], *, params: Mapping[str,
     for pipeline in chain:  # a mistake should show now
         settle(pipeline, [("user", share(pipeline, given, tuple(one.alias for one in chain)))])
     result, paths, failed = Result(opts.output_dir), loose, False
+    book, key = ledger.Ledger(opts.output_dir), _key(chain, [*loose, *sum(asns.values(), [])], given, pars_file, save_intermediate)
+    if opts.resume and (there := _all_there(book, key, opts.output_dir)):
+        log.info("all products of stages %s are current, nothing is made again", stages)
+        result.products = there
+        return result
     for number, pipeline in zip(numbers, chain):
         last = number == numbers[-1]
         paths = asns.get(number) or paths
@@ -100,7 +108,29 @@ def run_stages(inputs: Any, stages: str | Sequence[int], *, params: Mapping[str,
         if not last:
             paths = _passed_on(plan, result, number, pipeline)
     _tidy(result, opts.output_dir, between, failed)
+    if not failed:
+        made = {name: ledger.Identity.of(path).__dict__ for name, path in result.products.items()}
+        book.record(opts.output_dir / f"{ENTRY}-{key[:16]}", key, made=made)
     return result
+
+
+def _key(chain: Sequence[Pipeline], paths: Sequence[str], given: Mapping[str, Any], pars_file: str | None, keep: bool) -> str:
+    """What the products of a whole chain depend on."""
+    from jwst_dask.refs.crds import pin_context
+
+    def plain(value: Any) -> Any:
+        return {name: plain(one) for name, one in value.items()} if isinstance(value, Mapping) else ledger.content(value)
+
+    inputs = [ledger.Identity.of(path) for path in sorted([*paths, *([pars_file] if pars_file else [])])]
+    return ledger.product_key(inputs, [{"pipeline": one.alias} for one in chain], {"parameters": plain(given), "context": pin_context(),
+                                                                                  "version": jwst_dask.__version__, "keep": keep})  # fmt: skip
+
+
+def _all_there(book: ledger.Ledger, key: str, folder: Path) -> dict[str, Path]:
+    """Products of an earlier run of the same chain, if all of them are as they were; else none."""
+    row = next((row for row in book.rows() if row["product"].startswith(ENTRY) and row.get("key") == key), {})
+    found = {name: folder / name for name in row.get("made", {})}
+    return found if all(ledger.Identity.of(path).__dict__ == row["made"][name] for name, path in found.items()) else {}
 
 
 def _sorted(paths: list[str], opts: Any) -> tuple[list[str], dict[int, list[str]]]:
