@@ -1,6 +1,6 @@
 """Golden values of picture_frame and clean_flicker_noise on ramps. Run in an environment with jwst 3.0.0:
 
-    python tests/parity/make_ramp_flicker.py tests/parity/ramp_flicker.npz
+python tests/parity/make_ramp_flicker.py tests/parity/ramp_flicker.npz
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def run(step_class: type, case: dict[str, Any], products: tuple[str, ...]) -> di
                 with datamodels.open(f"{product}.fits") as model:
                     saved[product] = model.data.copy()
         os.chdir("/")
-    assert all(getattr(result, path).tobytes() == arrays[name].tobytes() for name, path in NAMES.items() if name in arrays and name != "sci")
+    assert all(
+        getattr(result, path).tobytes() == arrays[name].tobytes() for name, path in NAMES.items() if name in arrays and name != "sci"
+    )
     out = {"sci": result.data, **saved}
     out = {name: (values.astype(bool) if "mask" in name else values[scene.crop(values.shape)]) for name, values in out.items()}
     return out | {"status": np.array(result.meta.cal_step.instance[step_class.class_alias])}

@@ -102,7 +102,10 @@ def test_when_frames_are_left_alone(frame, tmp_path: Path) -> None:
 def test_exposures_without_background_or_rates(frame, tmp_path: Path, caplog) -> None:
     arrays, meta, paths = frame
     step = PictureFrameStep.make(skip=False, mask_science_regions=False)
-    for change, text in (({"sci": np.zeros_like(arrays["sci"])}, "no background"), ({"groupdq": np.full_like(arrays["groupdq"], 2)}, "no pixel has a rate")):
+    for change, text in (
+        ({"sci": np.zeros_like(arrays["sci"])}, "no background"),
+        ({"groupdq": np.full_like(arrays["groupdq"], 2)}, "no pixel has a rate"),
+    ):
         caplog.clear()
         found, status = outcome(step, arrays | change, draft_of(arrays, meta), Refs(**paths), tmp_path)
         np.testing.assert_array_equal(found["sci"], (arrays | change)["sci"])

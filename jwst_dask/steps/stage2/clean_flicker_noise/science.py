@@ -56,7 +56,9 @@ def regions(draft: Draft, refs: References, shutters: Container[str]) -> State |
     exp_type = str(model.meta.exposure.type).upper()
     state: State = no_regions() | {"regions": True}
     if exp_type == "NRS_IFU":
-        raise InputError("mask_science_regions is not available for NRS_IFU in this version; set mask_science_regions=false, or give a mask of your own")
+        raise InputError(
+            "mask_science_regions is not available for NRS_IFU in this version; set mask_science_regions=false, or give a mask of your own"
+        )
     if exp_type in SLITS:
         try:
             mine = with_wcs(draft, refs)
@@ -74,7 +76,9 @@ def regions(draft: Draft, refs: References, shutters: Container[str]) -> State |
 
         path = refs("pastasoss")
         if path == "N/A":
-            return Failed("mask_science_regions needs the traces of SOSS, and there is no pastasoss reference; give one with override_pastasoss")
+            return Failed(
+                "mask_science_regions needs the traces of SOSS, and there is no pastasoss reference; give one with override_pastasoss"
+            )
         state["traces"] = lit_pixels(path, model.meta.instrument.pupil_position, str(model.meta.subarray.name).upper(), draft.shape)
     return state
 

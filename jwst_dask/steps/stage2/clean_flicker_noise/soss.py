@@ -40,7 +40,9 @@ def lit_pixels(path: str, position: float | None, subarray: str, shape: tuple[in
 
     try:
         with datamodels.PastasossModel(path) as model:
-            tree = {name: getattr(model.meta, name) for name in ("pwcpos_cmd", "pwcpos_bounds", "wavemap_wlmin", "wavemap_wlmax", "wavemap_nwl")}
+            tree = {
+                name: getattr(model.meta, name) for name in ("pwcpos_cmd", "pwcpos_bounds", "wavemap_wlmin", "wavemap_wlmax", "wavemap_nwl")
+            }
             orders = [(trace, _wavelengths_of(model, i)) for i, trace in enumerate(model.traces)]
             low, high = tree["pwcpos_bounds"]
             if position is None or not low <= position <= high:
@@ -51,7 +53,9 @@ def lit_pixels(path: str, position: float | None, subarray: str, shape: tuple[in
             for trace, wavelengths in orders:
                 mask |= _beside(*_trace(trace, wavelengths, offset, subarray, grid), shape)
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise ReferenceError_(f"the pastasoss reference {path} cannot be used ({type(error).__name__}: {error}); give another with override_pastasoss") from error
+        raise ReferenceError_(
+            f"the pastasoss reference {path} cannot be used ({type(error).__name__}: {error}); give another with override_pastasoss"
+        ) from error
     return np.flatnonzero(mask)
 
 

@@ -300,4 +300,3 @@ def _median_plane(state: Mapping[str, Any], integration: int) -> np.ndarray | No
     if "median" not in state:
         return None
     return np.asarray(np.asarray(state["scale"])[integration] * np.asarray(state["median"]))
-
