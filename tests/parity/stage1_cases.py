@@ -36,6 +36,8 @@ def saved(*aliases: str, **others: dict[str, Any]) -> Parameters:
     return {**others, **{alias: {**others.get(alias, {}), "save_results": True} for alias in aliases}}
 
 
+DARKLESS: dict[str, Any] = {"dark_current": {"skip": True}, "reset": {"skip": True}, "emicorr": {"skip": True}}
+"""For parts of full frames, of which there are no darks."""
 RAMP = {"save_calibrated_ramp": True}
 NIR = ("group_scale", "dq_init", "saturation", "superbias", "refpix", "linearity", "dark_current", "jump", "ramp_fit", "gain_scale")
 MIR = ("group_scale", "dq_init", "emicorr", "saturation", "reset", "linearity", "dark_current", "jump", "ramp_fit", "gain_scale")
@@ -83,9 +85,9 @@ FITS = [
 SATURATION = [
     RampCase("saturation-grow-0", BRIGHT, saved("saturation", saturation={"n_pix_grow_sat": 0})),
     RampCase("saturation-grow-3", BRIGHT, saved("saturation", saturation={"n_pix_grow_sat": 3})),
-    RampCase("saturation-readpatt", IMAGE, saved("saturation", saturation={"use_readpatt": False, "n_pix_grow_sat": 2}), edit=edits.nircam_window),
+    RampCase("saturation-readpatt", IMAGE, saved("saturation", saturation={"use_readpatt": False, "n_pix_grow_sat": 2}, dark_current=OFF), edit=edits.nircam_window),
     RampCase("dq-user", GRATING, saved("dq_init", dq_init={"user_supplied_dq": "{inputs}/user_dq.fits"}), edit=edits.flags),
-    RampCase("dq-user-absent", GRATING, {"dq_init": {"user_supplied_dq": "nowhere.fits"}}),
+    RampCase("dq-user-absent", GRATING, {"dq_init": {"user_supplied_dq": "nowhere.fits"}}, fails=True),
     RampCase("refpix-columns", GRATING, {"refpix": {"odd_even_columns": False}}),
     RampCase("refpix-sides", GRATING, {"refpix": {"use_side_ref_pixels": False}}),
     RampCase("refpix-side-length", GRATING, {"refpix": {"side_smoothing_length": 5, "side_gain": 0.7}}),
@@ -127,18 +129,18 @@ JUMPS = [
     RampCase("jump-three", _bots(4, 3), saved("jump", jump={"three_group_rejection_threshold": 3.0})),
     RampCase("jump-four", _bots(4, 4), saved("jump", jump={"four_group_rejection_threshold": 3.0})),
     RampCase("jump-lrs", LRS, saved("jump", jump={"rejection_threshold": 3.5, "after_jump_flag_dn1": 10.0, "after_jump_flag_time1": 1.0})),
-    RampCase("snowballs", IMAGE, saved("jump", jump={"expand_large_events": True}), edit=edits.nircam_window),
+    RampCase("snowballs", IMAGE, saved("jump", jump={"expand_large_events": True}, dark_current=OFF), edit=edits.nircam_window),
     RampCase("snowballs-no-core", IMAGE, saved("jump", jump={"expand_large_events": True, "sat_required_snowball": False, "min_jump_area": 12.0, "expand_factor": 1.5,
-                                                             "max_extended_radius": 12}), edit=edits.nircam_window),
+                                                             "max_extended_radius": 12}, dark_current=OFF), edit=edits.nircam_window),
     RampCase("snowballs-core", IMAGE, saved("jump", jump={"expand_large_events": True, "min_sat_area": 3.0, "min_sat_radius_extend": 1.0, "sat_expand": 4, "edge_size": 60,
-                                                          "snowball_time_masked_next_int": 20}), edit=edits.nircam_window),
+                                                          "snowball_time_masked_next_int": 20}, dark_current=OFF), edit=edits.nircam_window),
     RampCase("snowballs-no-next", IMAGE, saved("jump", jump={"expand_large_events": True, "mask_snowball_core_next_int": False, "use_ellipses": True,
-                                                             "after_jump_flag_dn1": 20.0, "after_jump_flag_time1": 50.0}), edit=edits.nircam_window),
-    RampCase("showers", MIRI, saved("jump", jump={"find_showers": True}, emicorr=OFF), edit=edits.miri_window),
+                                                             "after_jump_flag_dn1": 20.0, "after_jump_flag_time1": 50.0}, dark_current=OFF), edit=edits.nircam_window),
+    RampCase("showers", MIRI, saved("jump", jump={"find_showers": True}, **DARKLESS), edit=edits.miri_window),
     RampCase("showers-limits", MIRI, saved("jump", jump={"find_showers": True, "extend_snr_threshold": 1.7, "extend_min_area": 50, "extend_inner_radius": 2.0,
                                                          "extend_outer_radius": 3.6, "extend_ellipse_expand_ratio": 1.4, "time_masked_after_shower": 6.0,
-                                                         "max_shower_amplitude": 1.0}, emicorr=OFF), edit=edits.miri_window),
-    RampCase("showers-radius", MIRI, saved("jump", jump={"find_showers": True, "max_extended_radius": 15, "extend_snr_threshold": 1.0}, emicorr=OFF), edit=edits.miri_window),
+                                                         "max_shower_amplitude": 1.0}, **DARKLESS), edit=edits.miri_window),
+    RampCase("showers-radius", MIRI, saved("jump", jump={"find_showers": True, "max_extended_radius": 15, "extend_snr_threshold": 1.0}, **DARKLESS), edit=edits.miri_window),
 ]  # fmt: skip
 
 GROUPS = [

@@ -19,7 +19,6 @@ def _window(folder: Path, subarray: str, y0: int, y1: int, x0: int, x1: int) -> 
             if "REFOUT" in file:
                 del file["REFOUT"]
             header.update({"SUBARRAY": subarray, "SUBSTRT1": header["SUBSTRT1"] + x0, "SUBSTRT2": header["SUBSTRT2"] + y0, "SUBSIZE1": x1 - x0, "SUBSIZE2": y1 - y0})
-            del file["ASDF"]
             file.writeto(path, overwrite=True)
 
 
@@ -55,7 +54,7 @@ def no_times(folder: Path) -> None:
     """Without the table of integration times."""
     for path in folder.glob("*_uncal.fits"):
         with fits.open(path, memmap=False) as file:
-            del file["INT_TIMES"], file["ASDF"]
+            del file["INT_TIMES"]
             file.writeto(path, overwrite=True)
 
 

@@ -74,6 +74,8 @@ class RampCase:
         Why ours makes products where the reference implementation fails, if that is so.
     stops : str
         Why ours makes no products where the reference implementation does, if that is so.
+    fails : bool
+        Whether neither makes products.
     differs : tuple of str
         Parts of the lines that report a deliberate difference (DIFFERENCES.md).
     keywords : tuple of str
@@ -91,13 +93,14 @@ class RampCase:
     cuts: tuple[Mapping[str, Any], ...] = (ROWS, SMALL)
     goes_on: str = ""
     stops: str = ""
+    fails: bool = False
     differs: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
     few: float = 0.0
 
     def key(self) -> list[Any]:
         """What the inputs depend on."""
-        return [self.series.key(), hashlib.sha256(inspect.getsource(self.edit).encode()).hexdigest() if self.edit else ""]
+        return [self.series.key(), hashlib.sha256(Path(inspect.getfile(self.edit)).read_bytes() + self.edit.__name__.encode()).hexdigest() if self.edit else ""]
 
     def inputs(self) -> Path:
         """Folder with the exposures, changed if there is something to change."""
@@ -183,6 +186,8 @@ class RampCase:
         os.environ.update(peer.environment(self.series.mode))
         went, theirs = self.ours(first), peer.failure(wanted)
         lines: list[str] = []
+        if went and theirs and not self.fails:
+            lines.append(f"both fail: {went}; {theirs}")
         if bool(went) != bool(theirs) and not (self.goes_on and not went) and not (self.stops and went):
             lines.append(f"ours: {went or 'no error'}; reference: {theirs or 'no error'}")
         lines += [line for line in compared(first, wanted, self.keywords, self.few) if not (self.goes_on and line.endswith(peer.EXTRA))
