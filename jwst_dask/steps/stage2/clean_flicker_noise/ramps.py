@@ -143,7 +143,7 @@ def _clean_block(step: CleanFlickerNoiseStep, found: Scene, recipe: Recipe, bloc
         if found.median is None or found.scale is None:
             _clean_differences(ramp, groupdq[i], mask, recipe, found.flat, levels, where)
         else:
-            _clean_groups(ramp, mask, recipe, found.flat, found.scale[block.start + i] * found.median, levels, where)
+            _clean_groups(ramp, mask, recipe, found.flat, found.median, found.scale[block.start + i], levels, where)
     if step.save_noise:
         np.subtract(sci, keep["flicker_noise"], out=keep["flicker_noise"])
     if step.save_mask and (masks.ndim == 3 or block.start == 0):
@@ -166,10 +166,11 @@ def _clean_differences(ramp: np.ndarray, groupdq: np.ndarray, mask: np.ndarray, 
             levels[j] = done[1]
 
 
-def _clean_groups(ramp: np.ndarray, mask: np.ndarray, recipe: Recipe, flat: np.ndarray | None, scaled: np.ndarray,
+def _clean_groups(ramp: np.ndarray, mask: np.ndarray, recipe: Recipe, flat: np.ndarray | None, medians: np.ndarray, scale: Any,
                   levels: np.ndarray | None, where: str) -> None:  # fmt: skip
-    """Clean each group of an integration in place, less the median ramp (float[group, y, x])."""
-    for j, median in enumerate(scaled):
+    """Clean each group of an integration in place, less the scaled median ramp (float32[group, y, x])."""
+    for j, plane in enumerate(medians):
+        median = scale * plane
         done = _cleaned(ramp[j] - median, mask.copy(), recipe, flat, f"{where}, group {j + 1}")
         if done is None:
             continue

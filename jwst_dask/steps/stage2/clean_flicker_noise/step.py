@@ -56,7 +56,7 @@ class CleanFlickerNoiseStep(BlockStep):
 
     Notes
     -----
-    An image whose fit fails is left as it is, with an error in the log.
+    An image (or difference of groups) whose fit fails is left as it is, with an error in the log.
 
     Source: JWST documentation, clean_flicker_noise; B. J. Rauscher 2024, PASP 136, 015001.
     """
