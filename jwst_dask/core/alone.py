@@ -124,6 +124,8 @@ def metadata_of(path: str) -> Any:
 class StepPlanner(ExposurePlanner):
     """Plans one step on one file."""
 
+    alone = True
+
     def _exposure(self, index: int, path: str) -> ExposurePlan:
         from jwst_dask.io.fits import scan
         from jwst_dask.io.multi_read import is_multi

@@ -128,8 +128,8 @@ class _Work:
             for ver, exposure in enumerate(self._extracted(job), start=1) if table is not None else ():
                 exposure.tables["ver"] = ver
             for exposure in job.exposures:
+                own = self._tasks(job, exposure, store, table)
                 if exposure.index not in self.failed:
-                    own = exposure.tasks(store, table if "ver" in exposure.tables else None, exposure.tables.get("ver", 0))
                     self.waiting[exposure.index] = len(own)
                     tasks += own
                     if not own and any(p.layout is None for p in exposure.pending()):
@@ -157,6 +157,19 @@ class _Work:
             else:
                 self._note_failure(job, wanted, str(error))
                 job.level3 = [p for p in job.level3 if p.done]
+
+    def _tasks(self, job: Job, exposure: ExposurePlan, store: StateStore, table: PlannedProduct | None) -> list[BlockTask]:
+        """An exposure's tasks; none if they cannot be had, for want of room for what lies between them perhaps."""
+        if exposure.index in self.failed:
+            return []
+        try:
+            return exposure.tasks(store, table if "ver" in exposure.tables else None, exposure.tables.get("ver", 0))
+        except (JwstDaskError, OSError) as error:
+            for planned in exposure.pending():
+                _discard(planned)
+            exposure.discard()
+            self._fail(job, exposure, str(error))
+            return []
 
     def _table(self, job: Job) -> PlannedProduct | None:
         """The level-3 spectra if they, or the catalogue made along with them, are to be made."""
@@ -191,7 +204,11 @@ class _Work:
 
     def complete(self, job: Job, exposure: ExposurePlan) -> None:
         """Finish an exposure's products, all of whose tasks are done."""
-        exposure.finish_products()
+        try:
+            exposure.finish_products()
+        except JwstDaskError as error:
+            self._fail(job, exposure, str(error))
+            return
         for planned in exposure.pending():
             if why := exposure.withheld(planned):
                 log.warning("%s: not made: %s", planned.final.name, why)

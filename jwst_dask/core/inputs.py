@@ -100,6 +100,7 @@ def requests(paths: list[str], level: int, allow_outside: bool = False, isolate:
     if level < 3:
         out += [Request(_base(path), (path,), pool="singleton", table="singleton", asn_id=None) for path in loose]
     elif loose:
+        loose = sorted(loose, key=os.path.basename)  # segments in their order, however they were given
         out.append(Request(_level3_name(loose), tuple(loose), pool="none", table="none", asn_id=None))
     return out, failures
 

@@ -54,6 +54,9 @@ def _uncollected() -> Iterator[None]:
 class ExposurePlanner:
     """Plans one exposure: draft through the chain, products laid out on the way."""
 
+    alone = False
+    """Whether it plans a step by itself, which takes what it can."""
+
     def __init__(self, pipeline: Pipeline, request: Request, steps: Mapping[str, Any], opts: Any, where: execute.Resources, context: str) -> None:
         self.pipeline, self.request, self.steps, self.opts, self.where, self.context = pipeline, request, steps, opts, where, context
         self.book = ledger.Ledger(opts.output_dir)
@@ -84,6 +87,9 @@ class ExposurePlanner:
 
         file = scan(path)
         if is_ramp(file):
+            if self.pipeline.level > 1 and not self.alone:
+                raise InputError(f"{os.path.basename(path)}: an exposure of ramps (integrations of groups), {self.pipeline.alias} takes what stage 1 makes "
+                                 "of it; run calwebb_detector1 before, or `jwst-dask run --stages 1,2`")  # fmt: skip
             return plan_ramp(self, index, file)
         if self.pipeline.level == 1:
             raise InputError(f"{os.path.basename(path)}: not an exposure of ramps (integrations of groups); {self.pipeline.alias} takes _uncal files")
@@ -97,7 +103,7 @@ class ExposurePlanner:
         if self.pipeline.level == 3:
             _must_be_series(draft)
         self.inputs = [ledger.Identity.of(path), *(ledger.Identity.of(name) for names in self.request.members.values() for name in names)]
-        draft.members = self.request.members
+        draft.members, draft.beside = self.request.members, self.opts.beside
         if self.pipeline.level == 2 and exp_type in MANY_SLITS:
             return self._slits(index, file, draft, order, exp_type)
         stages = self._prepared(draft, order, exp_type)
