@@ -206,6 +206,21 @@ def _longer(array: np.ndarray, more: int) -> np.ndarray:
     return longer
 
 
+@jit
+def _any_has(groupdq, flag):  # type: ignore[no-untyped-def]
+    """Whether any flags (uint8[integration, group, y, x]) have a bit, without a second array of their size."""
+    nints, ngroups, ny, nx = groupdq.shape
+    for i in range(nints):
+        for g in range(ngroups):
+            for y in range(ny):
+                found = np.uint8(0)
+                for x in range(nx):
+                    found |= groupdq[i, g, y, x]
+                if found & flag:
+                    return True
+    return False
+
+
 def _no_sums(plane: tuple[int, int], suppress: bool, restore: bool) -> Sums:
     """Sums over no integrations."""
     return Sums(0, np.zeros(plane), np.zeros(plane), np.zeros((2, *plane)), np.zeros(plane), np.zeros((6, *((0, 0) if suppress else plane)), np.int32),
@@ -256,7 +271,7 @@ def stage_one(
     nints, ngroups, ny, nx = sci.shape
     first, last = window or (0, ngroups)
     suppress = suppress and ngroups > 1
-    restore = bool((groupdq & np.uint8(seg.CHARGELOSS)).any())
+    restore = bool(_any_has(groupdq, np.uint8(seg.CHARGELOSS)))
     rules = (first, last, *(selected or (0, ngroups)), suppress, zeroframe is not None and not suppress, restore)
     plane = (ny, nx)
     sums = _no_sums(plane, suppress, restore)
