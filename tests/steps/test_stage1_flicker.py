@@ -104,6 +104,8 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bad.asdf").write_text("no asdf")
     with pytest.raises(ReferenceError_, match="override_pastasoss"):
         step.prepare(draft_of(arrays, soss), Refs(**paths | {"pastasoss": str(tmp_path / "bad.asdf")}))
+    with pytest.raises(ReferenceError_, match="no gain reference"):
+        CleanFlickerNoiseStep.make(skip=False).prepare(draft_of(arrays, meta), Refs(**paths | {"gain": "N/A"}))
     other = CleanFlickerNoiseStep.make(skip=False, user_mask=paths["mask3"])
     three, _ = scene.ramp(nints=3)
     assert isinstance(other.prepare(draft_of(three, meta), Refs(**paths)), Failed)

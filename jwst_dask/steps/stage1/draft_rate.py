@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from jwst_dask.core.errors import InputError
+from jwst_dask.core.errors import InputError, ReferenceError_
 from jwst_dask.core.step import Skip, State
 from jwst_dask.data.exposure import Block, Draft
 from jwst_dask.kernels.ramp.fit import combine, limits, used_groups
@@ -86,7 +86,11 @@ def prepare_rate(draft: Draft, refs: References) -> State:
     """
     given = draft.steps.get("ramp_fit")
     step = RampFitStep(overrides=given.overrides if given is not None else {})
-    found = step.prepare(private(draft), scoped(refs, step))
+    look_up = scoped(refs, step)
+    for reftype in step.references:
+        if look_up(reftype) == "N/A":
+            raise ReferenceError_(f"there is no {reftype} reference, which the draft rate of a ramp needs; give ramp_fit one with override_{reftype}")
+    found = step.prepare(private(draft), look_up)
     if isinstance(found, Skip):  # it never is, as things are
         raise InputError(f"no draft rate can be made: {found.reason}")
     return {PREFIX + name: value for name, value in found.items()}
