@@ -45,7 +45,8 @@ class Options:
     sources : SourceTable, optional
         Parameters per source (see `jwst_dask.data.sources`).
     beside : tuple of str
-        Folders where members of associations are looked for first: what an earlier stage of the same run has made.
+        Folders where members of associations, and files that go with exposures, are looked for: what an earlier stage of the same run
+        has made, and where its inputs are.
     pixels : bool
         Steps may look at the first integration of an exposure while they prepare; not in a plan that is only shown.
     """

@@ -92,7 +92,7 @@ def run_stages(inputs: Any, stages: str | Sequence[int], *, params: Mapping[str,
     for number, pipeline in zip(numbers, chain):
         last = number == numbers[-1]
         paths = asns.get(number) or paths
-        mine = replace(opts, output_dir=opts.output_dir if last else between, beside=(str(between),))
+        mine = replace(opts, output_dir=opts.output_dir if last else between, beside=(str(between), *dict.fromkeys(os.path.dirname(os.path.abspath(path)) for path in loose)))
         mine.output_dir.mkdir(parents=True, exist_ok=True)
         plan = run._plan(pipeline, paths, given, pars_file, mine, where, tuple(one.alias for one in chain))
         if failed and number == 3:

@@ -54,6 +54,8 @@ class Draft:
         Alias -> step with its parameters, for steps that apply others.
     quality : dict
         Figures of this slit for the quality table, by column.
+    beside : tuple of str
+        Folders of the raw exposures that this one was made of in the same run: what goes with them (MSA metafiles) is there.
     folder : str
         Where its products go.
     """
@@ -72,6 +74,7 @@ class Draft:
     shared: dict[str, Any] = field(default_factory=dict)
     steps: Mapping[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
     folder: str = ""
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -128,9 +127,6 @@ def _slits(base: Path, folder: str, mode: str, workers: int, clock: float, optio
     print(f"1. simulating a nod pattern ({mode}) into {folder}/inputs")
     truth = simulate.make(mode, base / "inputs", **options)
     print(f"   {len(truth.exposures)} exposures, {int((~truth.extended).sum())} point sources, {int(truth.extended.sum())} extended")
-    if options["uncal"] and truth.metafile:  # it must be beside the count rates, which will be products
-        (base / "products").mkdir(parents=True, exist_ok=True)
-        shutil.copy(base / "inputs" / truth.metafile, base / "products")
     inputs = [*(truth.paths(truth.exposures) if options["uncal"] else []), *truth.paths(truth.level2)]
     if not _run(base, folder, _FIRST[options["uncal"]] + "calwebb_spec2", inputs, workers, (1, 2) if options["uncal"] else None):
         return 1

@@ -102,7 +102,7 @@ class AssignWcsStep(MetaStep):
         if (odd := lamp_mismatch(instrument.lamp_state, instrument.grating)) and model.meta.exposure.type != "NRS_FIXEDSLIT":
             draft.log.append(odd)
             log.warning("%s: %s", draft.path, odd)
-        folders = folders_of(draft.path, draft.members)
+        folders = [*folders_of(draft.path, draft.members), *draft.beside]
         found = WcsReferences(refs, str(instrument.name), model.meta.exposure.type)
         slits = open_slits(model, found, self.slit_y_low, self.slit_y_high, folders, draft.log)
         if model.meta.exposure.type == "NRS_FIXEDSLIT" and instrument.fixed_slit is None:
