@@ -36,6 +36,9 @@ class Ramps(Protocol):
     def blocks(self) -> Iterator[Block]:
         """Consecutive integrations, as many as memory allows."""
 
+    def read(self, start: int, stop: int, y0: int = 0, y1: int | None = None, groups: tuple[int, int] | None = None) -> Block:
+        """A tile of integrations, rows and groups."""
+
     def write(self, block: Block) -> None:
         """Put the arrays of a block of integrations in their place."""
 
