@@ -19,6 +19,7 @@ from jwst_dask.data.exposure import Block, Draft
 from jwst_dask.kernels.ramp.fit import combine, limits, used_groups
 from jwst_dask.steps.stage1.ramp_fit import RATE, RampFitStep, finished, rate_arrays
 from jwst_dask.steps.stage1.ramp_fit.planes import sums_in
+from jwst_dask.steps.stage1.reference import contents
 
 if TYPE_CHECKING:
     from jwst_dask.kernels.ramp.fit import Sums
@@ -127,8 +128,17 @@ def rate_draft(draft: Draft, cube: bool) -> Draft:
     return dataclasses.replace(draft, model=model, extras={}, log=[], shared=dict(draft.shared), first=None)
 
 
-def side_product(draft: Draft, shape: tuple[int, ...]) -> Any:
-    """A template of a side product with the metadata of an exposure: ImageModel, CubeModel or RampModel of zeros that take no room."""
+def side_product(draft: Draft, shape: tuple[int, ...], state: Mapping[str, Any] | None = None) -> Any:
+    """A template of a side product: ImageModel, CubeModel or RampModel of zeros that take no room.
+
+    Parameters
+    ----------
+    draft : Draft
+        Has the metadata.
+    shape : tuple of int
+    state : mapping
+        What `prepare_rate` gave, where the product has the metadata of a draft rate.
+    """
     from stdatamodels.jwst import datamodels
 
     from jwst_dask.data.models import copy_metadata, filled
@@ -136,11 +146,18 @@ def side_product(draft: Draft, shape: tuple[int, ...]) -> Any:
 
     kinds = {2: datamodels.ImageModel, 3: datamodels.CubeModel, 4: datamodels.RampModel}
     tree = {"data": zeros(np.float32, *shape), "meta": {}}
+    if len(shape) == 3:
+        tree |= {"err": zeros(np.float32, *shape), "dq": zeros(np.uint32, *shape)}
     if len(shape) == 4:
         tree |= {"pixeldq": zeros(np.uint32, *shape[-2:]), "groupdq": zeros(np.uint8, *shape)}
     model = filled(kinds[len(shape)], tree)
     model.meta.model_type = type(model).__name__
     copy_metadata(model, draft.model)
+    if state is not None and (path := state.get(PREFIX + "gain.path")) is not None:
+        model.meta.cal_step.ramp_fit = "COMPLETE"
+        model.meta.bunit_data = model.meta.bunit_err = "DN/s"
+        if (factor := contents(str(path)).header.get("GAINFACT")) is not None:
+            model.meta.exposure.gain_factor = float(factor)
     return model
 
 

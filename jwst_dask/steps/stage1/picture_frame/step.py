@@ -92,7 +92,7 @@ class PictureFrameStep(BlockStep):
         state |= found
         if ramp:
             state |= prepare_rate(draft, refs)
-        self._lay_out(draft)
+        self._lay_out(draft, state)
         return state
 
     def _regions(self, draft: Draft, refs: References) -> State | Skip:
@@ -104,12 +104,12 @@ class PictureFrameStep(BlockStep):
             log.warning("picture_frame: %s; science regions are not masked", error)
             return no_regions()
 
-    def _lay_out(self, draft: Draft) -> None:
+    def _lay_out(self, draft: Draft, state: State) -> None:
         """Templates of the side products that are asked for."""
         shape = draft.model.data.shape
         for name, wanted, size in (("pctfrm_mask", self.save_mask, shape[-2:]), ("pctfrm_correction", self.save_correction, shape)):
             if wanted:
-                draft.extras[name] = side_product(draft, size)
+                draft.extras[name] = side_product(draft, size, state if name == "pctfrm_mask" else None)
 
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
         if bool(state["ramp"]):

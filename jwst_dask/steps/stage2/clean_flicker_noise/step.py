@@ -265,7 +265,7 @@ class CleanFlickerNoiseStep(BlockStep):
         for name, wanted in self._wanted().items():
             if wanted and is_ramp(draft):
                 mask = shape[-2:] if self._one_mask() else (1, *shape[-2:])
-                draft.extras[name] = side_product(draft, mask if name == "mask" else shape)
+                draft.extras[name] = side_product(draft, mask, state) if name == "mask" else side_product(draft, shape)
             elif wanted:
                 draft.extras[name] = _template(draft, np.zeros(shape, np.float32))
         if is_ramp(draft):
