@@ -17,6 +17,8 @@ PRISM = _series("nrs_bots_sub512", 1, nints=6, nseg=1, ngroups=8)
 GRATING = _series("nrs_bots_sub2048", 1, nints=5, nseg=1, ngroups=8)
 BRIGHT = _series("nrs_bots_sub2048", 2, nints=4, nseg=1, ngroups=7, peak=40000.0)
 """Saturated in the middle of the trace."""
+BLINDING = _series("nrs_bots_sub2048", 2, nints=2, nseg=1, ngroups=5, peak=1e6)
+"""Saturated from the first group on."""
 SOSS = _series("nis_soss", 1, nints=3)
 LRS = _series("miri_lrs_slitless", 1, nints=4, ngroups=12)
 IMAGE = _series("nrc_image", 1, nints=2, ngroups=6)
@@ -38,6 +40,8 @@ def saved(*aliases: str, **others: dict[str, Any]) -> Parameters:
 
 DARKLESS: dict[str, Any] = {"dark_current": {"skip": True}, "reset": {"skip": True}, "emicorr": {"skip": True}}
 """For parts of full frames, of which there are no darks."""
+REFOUT = ('REFOUT,1: {"absent": true}',)
+"""Samples of the reference output stay in the uncalibrated file."""
 RAMP = {"save_calibrated_ramp": True}
 NIR = ("group_scale", "dq_init", "saturation", "superbias", "refpix", "linearity", "dark_current", "jump", "ramp_fit", "gain_scale")
 MIR = ("group_scale", "dq_init", "emicorr", "saturation", "reset", "linearity", "dark_current", "jump", "ramp_fit", "gain_scale")
@@ -127,7 +131,7 @@ JUMPS = [
     RampCase("jump-clip-groups", _bots(12, 5), saved("jump", jump={"minimum_sigclip_groups": 8, "rejection_threshold": 3.0, "only_use_ints": False})),
     RampCase("jump-clip-long", _bots(2, 12), saved("jump", jump={"minimum_sigclip_groups": 8, "rejection_threshold": 3.0, "only_use_ints": False})),
     RampCase("jump-three", _bots(4, 3), saved("jump", jump={"three_group_rejection_threshold": 3.0})),
-    RampCase("jump-four", _bots(4, 4), saved("jump", jump={"four_group_rejection_threshold": 3.0})),
+    RampCase("jump-four", PRISM, saved("jump", jump={"four_group_rejection_threshold": 3.0}), edit=edits.first(4, 4)),
     RampCase("jump-lrs", LRS, saved("jump", jump={"rejection_threshold": 3.5, "after_jump_flag_dn1": 10.0, "after_jump_flag_time1": 1.0})),
     RampCase("snowballs", IMAGE, saved("jump", jump={"expand_large_events": True}, dark_current=OFF), edit=edits.nircam_window),
     RampCase("snowballs-no-core", IMAGE, saved("jump", jump={"expand_large_events": True, "sat_required_snowball": False, "min_jump_area": 12.0, "expand_factor": 1.5,
@@ -136,11 +140,11 @@ JUMPS = [
                                                           "snowball_time_masked_next_int": 20}, dark_current=OFF), edit=edits.nircam_window),
     RampCase("snowballs-no-next", IMAGE, saved("jump", jump={"expand_large_events": True, "mask_snowball_core_next_int": False, "use_ellipses": True,
                                                              "after_jump_flag_dn1": 20.0, "after_jump_flag_time1": 50.0}, dark_current=OFF), edit=edits.nircam_window),
-    RampCase("showers", MIRI, saved("jump", jump={"find_showers": True}, **DARKLESS), edit=edits.miri_window),
+    RampCase("showers", MIRI, saved("jump", jump={"find_showers": True}, **DARKLESS), edit=edits.miri_window, differs=REFOUT),
     RampCase("showers-limits", MIRI, saved("jump", jump={"find_showers": True, "extend_snr_threshold": 1.7, "extend_min_area": 50, "extend_inner_radius": 2.0,
                                                          "extend_outer_radius": 3.6, "extend_ellipse_expand_ratio": 1.4, "time_masked_after_shower": 6.0,
-                                                         "max_shower_amplitude": 1.0}, **DARKLESS), edit=edits.miri_window),
-    RampCase("showers-radius", MIRI, saved("jump", jump={"find_showers": True, "max_extended_radius": 15, "extend_snr_threshold": 1.0}, **DARKLESS), edit=edits.miri_window),
+                                                         "max_shower_amplitude": 1.0}, **DARKLESS), edit=edits.miri_window, differs=REFOUT),
+    RampCase("showers-radius", MIRI, saved("jump", jump={"find_showers": True, "max_extended_radius": 15, "extend_snr_threshold": 1.0}, **DARKLESS), edit=edits.miri_window, differs=REFOUT),
 ]  # fmt: skip
 
 GROUPS = [
@@ -167,13 +171,13 @@ SKIPS = [
 ]  # fmt: skip
 
 SIZES = [
-    *(RampCase(f"groups-{n}", _bots(3, n), saved("jump", ramp_fit={"save_opt": True, "suppress_one_group": bool(n % 2)}), RAMP) for n in (1, 2, 3)),
-    *(RampCase(f"groups-{n}-likely", _bots(3, n), {"ramp_fit": {"algorithm": "LIKELY"}}) for n in (1, 2, 3)),
-    *(RampCase(f"groups-{n}-bright", _series("nrs_bots_sub2048", 2, nints=2, nseg=1, ngroups=n, peak=200000.0)) for n in (1, 2, 5)),
-    *(RampCase(f"miri-groups-{n}", _series("miri_lrs_slitless", 1, nints=2, ngroups=n), {"lastframe": ON, "rscd": ON}) for n in (1, 2, 3, 4, 5)),
-    RampCase("one-integration", _bots(1, 6), saved("jump"), RAMP),
-    RampCase("one-integration-one-group", _bots(1, 1), {"ramp_fit": {"suppress_one_group": False}}),
-    RampCase("soss-one", _series("nis_soss", 2, nints=1, ngroups=3)),
+    *(RampCase(f"groups-{n}", PRISM, saved("jump", ramp_fit={"save_opt": True, "suppress_one_group": bool(n % 2)}), RAMP, edit=edits.first(3, n)) for n in (1, 2, 3)),
+    *(RampCase(f"groups-{n}-likely", PRISM, {"ramp_fit": {"algorithm": "LIKELY"}}, edit=edits.first(3, n)) for n in (1, 2, 3)),
+    *(RampCase(f"groups-{n}-bright", BLINDING, edit=edits.first(2, n)) for n in (1, 2, 5)),
+    *(RampCase(f"miri-groups-{n}", LRS, {"lastframe": ON, "rscd": ON}, edit=edits.first(2, n)) for n in (1, 2, 3, 4, 5)),
+    RampCase("one-integration", PRISM, saved("jump"), RAMP, edit=edits.first(1, 6)),
+    RampCase("one-integration-one-group", PRISM, {"ramp_fit": {"suppress_one_group": False}}, edit=edits.first(1, 1)),
+    RampCase("soss-one", SOSS, edit=edits.first(1, 3)),
     RampCase("second-segment", _series("nrs_bots_sub2048", 7, nints=6), segment=1),
     RampCase("lrs-other", _series("miri_lrs_slitless", 7, nints=3, ngroups=8), saved("emicorr"), RAMP),
 ]  # fmt: skip
@@ -187,8 +191,8 @@ FULL = [
     RampCase("nircam-sirs", IMAGE, saved("refpix", refpix={"refpix_algorithm": "sirs", "sigreject": 3.0, "gaussmooth": 2.0, "halfwidth": 20}), cuts=(SMALL,)),
     RampCase("nircam-persistence", IMAGE, {"persistence": {"skip": False, "persistence_time": 1000, "dn_threshold": 30000.0, "save_persistence": "{out}/open.asdf"},
                                            "ipc": ON, "ramp_fit": {"suppress_one_group": True}}, RAMP, cuts=(SMALL,)),
-    RampCase("miri-full", MIRI, saved("refpix"), RAMP, cuts=(SMALL,)),
-    RampCase("miri-full-rows", MIRI, saved("refpix", refpix={"odd_even_rows": False}, lastframe=OFF), cuts=(SMALL,)),
+    RampCase("miri-full", MIRI, saved("refpix"), RAMP, cuts=(SMALL,), differs=REFOUT),
+    RampCase("miri-full-rows", MIRI, saved("refpix", refpix={"odd_even_rows": False}, lastframe=OFF), cuts=(SMALL,), differs=REFOUT),
     RampCase("mos-full", MOS, saved("refpix", refpix={"use_side_ref_pixels": False, "odd_even_columns": False}), cuts=(SMALL,)),
     RampCase("mos-full-side", MOS, saved("refpix", refpix={"side_smoothing_length": 21, "side_gain": 0.8}), cuts=(SMALL,)),
     RampCase("irs2", IRS2, saved("refpix"), RAMP, cuts=(SMALL,), few=20.0),

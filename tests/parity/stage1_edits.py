@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,6 @@ def _window(folder: Path, subarray: str, y0: int, y1: int, x0: int, x1: int) -> 
             for name in ("SCI", "ZEROFRAME"):
                 if name in file:
                     file[name].data = np.ascontiguousarray(file[name].data[..., y0:y1, x0:x1])
-            if "REFOUT" in file:
-                del file["REFOUT"]
             header.update({"SUBARRAY": subarray, "SUBSTRT1": header["SUBSTRT1"] + x0, "SUBSTRT2": header["SUBSTRT2"] + y0, "SUBSIZE1": x1 - x0, "SUBSIZE2": y1 - y0})
             file.writeto(path, overwrite=True)
 
@@ -51,10 +50,10 @@ def later(folder: Path) -> None:
 
 
 def no_times(folder: Path) -> None:
-    """Without the table of integration times."""
+    """No times of integrations."""
     for path in folder.glob("*_uncal.fits"):
         with fits.open(path, memmap=False) as file:
-            del file["INT_TIMES"]
+            file["INT_TIMES"].data = file["INT_TIMES"].data[:0]
             file.writeto(path, overwrite=True)
 
 
@@ -63,3 +62,19 @@ def averages(folder: Path) -> None:
     for path in folder.glob("*_uncal.fits"):
         with fits.open(path, mode="update") as file:
             file[0].header.update({"NFRAMES": 5, "FRMDIVSR": 4, "GROUPGAP": 1, "READPATT": "NRS"})
+
+
+def first(nints: int, ngroups: int) -> Callable[[Path], None]:
+    """Only the first integrations, and the first groups of each."""
+
+    def cut(folder: Path) -> None:
+        for path in folder.glob("*_uncal.fits"):
+            with fits.open(path, memmap=False) as file:
+                file["SCI"].data = np.ascontiguousarray(file["SCI"].data[:nints, :ngroups])
+                kept = (file["GROUP"].data["integration_number"] <= nints) & (file["GROUP"].data["group_number"] <= ngroups)
+                file["GROUP"].data, file["INT_TIMES"].data = file["GROUP"].data[kept], file["INT_TIMES"].data[:nints]
+                file[0].header.update({"NINTS": nints, "NGROUPS": ngroups, "INTEND": nints})
+                file.writeto(path, overwrite=True)
+
+    cut.__name__ = f"first_{nints}_{ngroups}"
+    return cut

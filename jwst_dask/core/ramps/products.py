@@ -160,7 +160,7 @@ def assemble(planned: PlannedProduct, dumps: Iterable[Mapping[str, np.ndarray]],
     model, shapes = planned.model, {}
     for name in names:
         own = name.removeprefix("opt_")
-        depth = max(1, *(part[name].shape[1] for part in parts)) if parts[0][name].ndim == 4 else 0
+        depth = max(part[name].shape[1] for part in parts) if parts[0][name].ndim == 4 else 0
         model.instance[own] = np.zeros((1,) * parts[0][name].ndim, np.float32)
         shapes[own.upper()] = (draft.nints, depth, ny, nx) if depth or parts[0][name].ndim == 4 else (draft.nints, ny, nx)
     layout = plan_layout(model, {}, shapes=shapes)
