@@ -88,7 +88,7 @@ def _with_rates(product: Product, stages: list[Stage]) -> list[tuple[Product, st
     """A product, and what it is like; results of ramp_fit and gain_scale are two, for the exposure and for its integrations."""
     alias = stages[-1].step.alias if stages else ""
     if alias == "ramp_fit" and product.extra:
-        return [(dataclasses.replace(product, base=getattr(stages[-1].step, "opt_name", "")), product.suffix)]
+        return [(dataclasses.replace(product, base=getattr(stages[-1].step, "opt_name", None) or ""), product.suffix)]
     if alias == "ramp_fit" and product.suffix in (alias, stages[-1].step.suffix):
         names = f"0_{product.suffix}", f"1_{product.suffix}"
     elif alias == "gain_scale" and product.suffix in (alias, stages[-1].step.suffix):

@@ -65,9 +65,9 @@ class RampFitStep(BlockStep):
     needs_all_integrations: ClassVar[bool] = False
 
     algorithm: str = param("OLS_C", "How ramps are fitted: weighted lines, or likelihood of differences", choices=("OLS_C", "LIKELY"))
-    int_name: str = param("", "Name of the product of integrations")
+    int_name: str | None = param(None, "Name of the product of integrations", kind="str")
     save_opt: bool = param(False, "Save optional results (OLS_C: fitopt; LIKELY: likely_chisq)")
-    opt_name: str = param("", "Name of the optional product")
+    opt_name: str | None = param(None, "Name of the optional product", kind="str")
     suppress_one_group: bool = param(True, "Do not use ramps with one good group")
     firstgroup: int | None = param(None, "First group that is used, from 0", kind="int")
     lastgroup: int | None = param(None, "Last group that is used, from 0", kind="int")
