@@ -108,7 +108,7 @@ def plan_product(planner: Any, product: Product, draft: Draft, stages: list[Stag
     final = Path(product.folder or planner.opts.output_dir).absolute() / name
     shapes: dict[str, tuple[int, ...]] = {}
     arrays: dict[str, str] = {}
-    if product.extra and product.extra in stages[-1].step.side_products:
+    if product.extra and product.extra in getattr(stages[-1].step, "ramp_side_products", stages[-1].step.side_products):
         model, shapes, _ = model_of("side", replace(draft, model=draft.extras[product.extra]))
         arrays = {hdu: product.extra if hdu == "SCI" else ZEROS for hdu in shapes}
     elif product.extra and draft.extras[product.extra] is not None:
