@@ -9,6 +9,7 @@ from pathlib import Path
 import cloudpickle
 import numpy as np
 import pytest
+import ramp_chains
 from chains import ORDERS
 from dask.base import tokenize
 from slit_chains import ALONE, FOR_MSA, FRAME, MODES, SLIT, SPECIAL, Noted, SlitChain, build, copy
@@ -46,7 +47,8 @@ def runs(chains: dict[str, SlitChain], mode: str, alias: str) -> dict[str, Noted
 
 
 def test_the_chains_cover_every_step() -> None:
-    assert {alias for order in ORDERS.values() for alias in order} | {*FRAME, *SLIT, *ALONE} == set(STEPS)
+    ramps = {alias for order in ramp_chains.ORDERS.values() for alias in order} | set(ramp_chains.ELSEWHERE)
+    assert {alias for order in ORDERS.values() for alias in order} | {*FRAME, *SLIT, *ALONE} | ramps == set(STEPS)
 
 
 @pytest.mark.parametrize(("mode", "alias"), CASES)

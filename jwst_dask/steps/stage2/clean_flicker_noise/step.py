@@ -64,7 +64,7 @@ class CleanFlickerNoiseStep(BlockStep):
     alias: ClassVar[str] = "clean_flicker_noise"
     cal_step: ClassVar[str] = "clean_flicker_noise"
     references: ClassVar[tuple[str, ...]] = ("flat", "pastasoss")
-    reads: ClassVar[tuple[str, ...]] = ("sci", "dq")
+    reads: ClassVar[tuple[str, ...]] = ("sci", "dq", "groupdq", "pixeldq")
     writes: ClassVar[tuple[str, ...]] = ("sci",)
     band_halo: ClassVar[int | None] = None
     needs_all_integrations: ClassVar[bool] = True
