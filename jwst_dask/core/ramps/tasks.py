@@ -272,6 +272,8 @@ def _write(write: Write, block: Block) -> int:
 
     (above, below), total = block.row_halo, 0
     for name, region in write.cubes:
+        if name == "zeroframe" and block.group0 > 0:  # comes with the first group
+            continue
         if name == ZEROS:
             shape = block.arrays["sci"].shape
             array = np.zeros((*(shape[:1] if region.nrows > 1 or len(region.shape) > 2 else ()), *(shape[1:2] if len(region.shape) > 2 else ()), *shape[-2:]),
