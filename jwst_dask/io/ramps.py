@@ -122,6 +122,9 @@ def check_ramp(file: FitsFile) -> list[str]:
             problems.append(f"keyword {keyword} is missing")
     if header.get("ZEROFRAM") is True and "ZEROFRAME" not in file:
         problems.append("ZEROFRAM says that there are zero frames, but there is no extension ZEROFRAME; add it, or set ZEROFRAM to F")
+    for keyword, least in (("NFRAMES", 1), ("GROUPGAP", 0)):
+        if isinstance(value := header.get(keyword), (int, float)) and value < least:
+            problems.append(f"{keyword} is {value}, it must be {least} at least; correct the primary header")
     stated = header.get("NGROUPS")
     if isinstance(stated, int) and stated != ngroups:
         problems.append(f"NGROUPS is {stated}, SCI has {ngroups} groups; the file is incomplete or its header wrong")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from chains import saved
@@ -101,4 +99,4 @@ def own(block: Block) -> dict[str, np.ndarray]:
     return {name: array[..., above : array.shape[-2] - below, :] for name, array in block.arrays.items()}
 
 
-__all__ = ["CASES", "ELSEWHERE", "ORDERS", "SPECIAL", "Any", "Path", "RampChain", "bands", "build", "copy", "integrations", "own"]
+__all__ = ["CASES", "ELSEWHERE", "ORDERS", "SPECIAL", "RampChain", "bands", "build", "copy", "integrations", "own"]

@@ -182,6 +182,20 @@ def test_keywords_that_are_not_there(work: Path, say: Say, keyword: str) -> None
         assert keyword not in ("INSTRUME", "EXP_TYPE", "TGROUP", "SUBSIZE1"), keyword
 
 
+@pytest.mark.parametrize("value", ["NaN", "", 0, -1, 1e30], ids=str)
+@pytest.mark.parametrize("keyword", ["TGROUP", "NFRAMES", "GROUPGAP", "INTSTART", "SUBSTRT1", "NGROUPS"])
+def test_keywords_that_make_no_sense(work: Path, say: Say, keyword: str, value: Any) -> None:
+    """Refused by name; or rates come out, where nothing depends on it."""
+    rewrite(path := uncals(work)[0], lambda hdus: hdus[0].header.__setitem__(keyword, value))
+    status, text = say()
+    assert "Traceback" not in text and not scratch(work / "out"), text
+    if status:
+        failed(work, (status, text), os.path.basename(path))
+    else:
+        rate = fits.getdata(next((work / "out").glob("*_rate.fits")), "SCI")
+        assert np.isfinite(rate).any() and (keyword, value) not in (("TGROUP", 0), ("TGROUP", "NaN"), ("NGROUPS", 0), ("SUBSTRT1", -1), ("NFRAMES", 0), ("NFRAMES", -1), ("GROUPGAP", -1))
+
+
 def test_a_rate_given_to_stage_1_and_an_exposure_given_to_stage_2(work: Path, say: Say) -> None:
     path = uncals(work)[0]
     failed(work, say(pipeline="calwebb_spec2"), os.path.basename(path), "calwebb_detector1")

@@ -37,6 +37,7 @@ class Fake:
     band_halo: int | None = 0
     needs_all_integrations: bool = False
     pixels: bool = True
+    writes: tuple[str, ...] = ("sci",)
 
 
 class Streams(Fake):
@@ -389,3 +390,22 @@ def test_an_exposure_that_shrinks(tmp_path: Path) -> None:
     os.truncate(tmp_path / "x_uncal.fits", 9000)
     with pytest.raises(InputError, match="x_uncal"):
         read_ramp(file, 0, 4)
+
+
+def test_the_last_store_has_the_shape_that_frames_end_with(tmp_path: Path) -> None:
+    """Interleaved reference pixels may go in the last pass, with a store all the same where the step streams."""
+    from types import SimpleNamespace
+
+    from jwst_dask.core.chunks import ChunkPlan
+    from jwst_dask.core.ramps.plan import RampExposurePlan
+
+    extent = Extent(3, 2, (20, 6), (12, 6), 1000, 1)
+    links = stages([Interleaved("refpix", None, True)])
+    passes = plan_passes(links, extent)
+    assert [one.kind for one in passes][1:] == [STREAM]
+    file: Any = SimpleNamespace(hdu=lambda name: SimpleNamespace(shape=(3, 2, 20, 6)), path="x_uncal.fits")
+    draft: Any = SimpleNamespace(shape=(12, 6))
+    plan = RampExposurePlan(0, "x", file, draft, links, [], ChunkPlan((), 0, 0), passes=passes, ngroups=2, scratch=tmp_path / "s", limit=1000)
+    first = plan._store(0, passes[0], file)
+    last = plan._store(1, passes[1], first)
+    assert first.shape == (20, 6) and last.shape == (12, 6) and last.shared == ()

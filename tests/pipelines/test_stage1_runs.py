@@ -121,6 +121,28 @@ def test_products_are_what_they_say(small: Path, tmp_path: Path, mode: str) -> N
     np.testing.assert_array_equal(fits.getdata(kinds["ramp"], "GROUPDQ"), fits.getdata(kinds["jump"], "GROUPDQ"))
 
 
+@pytest.mark.parametrize("mode", ["bots"])
+def test_zero_frames_and_saturated_ramps_by_every_way(where: Path, tmp_path: Path, mode: str) -> None:
+    """Ramps full from the second group on are fitted by their zero frame or their first group, whichever way they are cut up."""
+    with fits.open(uncals(where)[0]) as file:
+        hdus = fits.HDUList([hdu.copy() for hdu in file if hdu.name != "ASDF"])
+    hdus["SCI"].data[:, 1:, 3:9, 10:50] = 65535
+    hdus["SCI"].data[2, :, 12:15] = 65535
+    hdus.append(fits.ImageHDU((hdus["SCI"].data[:, 0] // 3).astype(np.uint16), name="ZEROFRAME"))
+    hdus[0].header["ZEROFRAM"] = True
+    path, found = tmp_path / Path(uncals(where)[0]).name, {}
+    hdus.writeto(path)
+    for name, options in {"whole": {}, "chunk 1": {"chunk": 1}, "100 kB": {"bytes": "100kB"}}.items():
+        with dask.config.set({"jwst_dask.chunks.bytes": options.pop("bytes", "2GB")}):
+            for suppress in (True, False):
+                steps = {**EVERYTHING["steps"], "ramp_fit": {"save_opt": True, "suppress_one_group": suppress}}
+                jwst_dask.run(str(path), "calwebb_detector1", output_dir=tmp_path / name / str(suppress), params={**EVERYTHING, "steps": steps}, **options)
+        found[name] = [digests(tmp_path / name / str(suppress)) for suppress in (True, False)]
+        assert len(found[name][0]) == 10 and not scratch(tmp_path / name / "True")
+    assert found["chunk 1"] == found["whole"] == found["100 kB"] and found["whole"][0] != found["whole"][1]
+    assert "ZEROFRAME" in fits.open(next((tmp_path / "whole" / "True").glob("*_ramp.fits")))
+
+
 # several stages
 
 

@@ -109,7 +109,7 @@ class RampExposurePlan(ExposurePlan):
 
     def _store(self, k: int, one: Pass, origin: Any) -> RampStore:
         """The store that a pass writes; what its steps leave alone stays where it is."""
-        shape = self.passes[k + 1].shape if k + 1 < len(self.passes) else one.shape
+        shape = self.passes[k + 1].shape if k + 1 < len(self.passes) else self.draft.shape
         before = origin if isinstance(origin, RampStore) and origin.shape == shape else None
         changed = {name for link in self.links()[one.first : one.last] for name in link.step.writes}
         shared = tuple(name for name in before.names() if name not in changed) if before is not None else ()

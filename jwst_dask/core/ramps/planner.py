@@ -66,7 +66,7 @@ def plan_ramp(planner: Any, index: int, file: Any) -> RampExposurePlan:
     room = planner.where.memory_limit and (planner.where.memory_limit - chunks.RESERVE) // (2 * planner.where.threads)
     extent = Extent(nints, ngroups, (ny, nx), draft.shape, limit, chunk, miri, min(4 * limit, room or 4 * limit))
     passes = plan_passes([stage for stage in stages if stage.runs], extent)
-    tile = max((tile_bytes(one, extent) for one in passes), default=0) // 2  # tiles are worked on in place
+    tile = max((tile_bytes(one, extent) for one in passes), default=0) * 3 // 5  # tiles are worked on in place, beside windows of references
     bounds = tuple((t.i0, t.i1) for t in passes[0].tiles)
     plan = chunks.ChunkPlan(bounds, tile // max(1, max(b - a for a, b in bounds)), 0)
     scratch = Path(planner.opts.workspace) / "ramps" / f"{planner.request.name}.{planner.opts.run_id}-{index}"
