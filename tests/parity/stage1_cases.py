@@ -182,9 +182,25 @@ SIZES = [
     RampCase("lrs-other", _series("miri_lrs_slitless", 7, nints=3, ngroups=8), saved("emicorr"), RAMP),
 ]  # fmt: skip
 
+SIDES = {"skip": False, "save_mask": True, "save_background": True, "save_noise": True}
+NOISE = [
+    RampCase("flicker", GRATING, saved("clean_flicker_noise", clean_flicker_noise=SIDES), RAMP),
+    RampCase("flicker-fft", GRATING, {"clean_flicker_noise": {**SIDES, "fit_method": "fft", "n_sigma": 3.0}}, few=500.0),
+    RampCase("flicker-model", GRATING, {"clean_flicker_noise": {**SIDES, "background_method": "model", "background_box_size": [16, 64], "fit_histogram": True}}),
+    RampCase("flicker-image", SOSS, {"clean_flicker_noise": {**SIDES, "background_method": "median_image", "single_mask": False}}),
+    RampCase("flicker-none", GRATING, {"clean_flicker_noise": {"skip": False, "background_method": None, "save_mask": True, "save_noise": True, "single_mask": False}}),
+    RampCase("flicker-mask", GRATING, {"clean_flicker_noise": {**SIDES, "user_mask": "{flicker}/*_mask.fits"}}),
+    RampCase("flicker-auto", GRATING, {"clean_flicker_noise": {**SIDES, "autoparam": True}}),
+    RampCase("flicker-soss", SOSS, {"clean_flicker_noise": {**SIDES, "autoparam": True}}),
+    RampCase("flicker-lrs", LRS, {"clean_flicker_noise": SIDES}),
+    RampCase("flicker-channel", MOS, {"clean_flicker_noise": {"skip": False, "fit_by_channel": True, "save_noise": True}}, cuts=(SMALL,)),
+    RampCase("picture", MOS, saved("picture_frame", picture_frame={"skip": False, "mask_science_regions": False, "save_mask": True, "save_correction": True, "n_sigma": 3.0}),
+             cuts=(SMALL,)),
+]  # fmt: skip
+
 GUIDING = [RampCase(f"guide-{kind}", _series(f"fgs_{kind}", 1), saved("dq_init", "guider_cds")) for kind in ("acq1", "acq2", "track", "fineguide")]
 GUIDING += [RampCase("guide-track-no-flat", _series("fgs_track", 1), {"flat_field": OFF}), RampCase("guide-track-no-dq", _series("fgs_track", 1), {"dq_init": OFF}),
-            RampCase("guide-no-gain", _series("fgs_acq1", 1), {"guider_cds": {"override_gain": "N/A"}})]  # fmt: skip
+            RampCase("guide-no-gain", _series("fgs_acq1", 1), {"guider_cds": {"override_gain": "N/A"}}, fails=True)]  # fmt: skip
 
 FULL = [
     RampCase("nircam-full", IMAGE, saved("refpix", jump={"expand_large_events": True}), RAMP, cuts=(SMALL,)),
@@ -200,6 +216,6 @@ FULL = [
     RampCase("irs2-means", IRS2, saved("refpix", refpix={"irs2_mean_subtraction": True, "ovr_corr_mitigation_ftr": 2.0}), cuts=(SMALL,), few=20.0),
 ]  # fmt: skip
 
-CASES = [*PRODUCTS, *FITS, *SATURATION, *MIGRATION, *JUMPS, *GROUPS, *SKIPS, *SIZES, *GUIDING, *FULL]
+CASES = [*PRODUCTS, *FITS, *SATURATION, *MIGRATION, *JUMPS, *GROUPS, *SKIPS, *SIZES, *NOISE, *GUIDING, *FULL]
 OTHERS.update({case.name: case for case in CASES})
 __all__ = ["CASES", "ROWS", "SMALL"]

@@ -62,7 +62,7 @@ def plan_ramp(planner: Any, index: int, file: Any) -> RampExposurePlan:
     limit = chunks.budget(planner.where.memory_limit, planner.where.threads)
     if exp_type in GUIDE:  # a few frames, of which all are needed
         limit = 2 * Extent(nints, ngroups, (ny, nx), (ny, nx), 0).nbytes
-    chunk = planner.opts.chunk or setting("chunks.integrations")
+    chunk = None if exp_type in GUIDE else planner.opts.chunk or setting("chunks.integrations")
     room = planner.where.memory_limit and (planner.where.memory_limit - chunks.RESERVE) // (2 * planner.where.threads)
     extent = Extent(nints, ngroups, (ny, nx), draft.shape, limit, chunk, miri, min(4 * limit, room or 4 * limit))
     passes = plan_passes([stage for stage in stages if stage.runs], extent)

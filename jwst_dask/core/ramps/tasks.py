@@ -274,7 +274,7 @@ def _write(write: Write, block: Block) -> int:
     for name, region in write.cubes:
         if name == "zeroframe" and block.group0 > 0:  # comes with the first group
             continue
-        if name == ZEROS:
+        if name == ZEROS or (name == "err" and name not in block.arrays):  # guide exposures have none at first
             shape = block.arrays["sci"].shape
             array = np.zeros((*(shape[:1] if region.nrows > 1 or len(region.shape) > 2 else ()), *(shape[1:2] if len(region.shape) > 2 else ()), *shape[-2:]),
                              np.uint8 if np.dtype(region.dtype).itemsize == 1 else np.uint32 if region.unsigned else np.float32)  # fmt: skip
