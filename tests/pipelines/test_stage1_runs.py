@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -185,6 +186,33 @@ def test_stages_resume(small: Path, tmp_path: Path, mode: str, monkeypatch: pyte
     again = jwst_dask.run(uncals(small), stages="1,2,3", output_dir=tmp_path, resume=True)
     assert not scratch(tmp_path) and len(again.made) == 4 and before
     assert not any(":gate]" in receipt.name for receipt in again.receipts)  # no pass of stage 1 was done again
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("mode", ["bots"])
+def test_stages_that_are_done_are_not_done_again(small: Path, tmp_path: Path, mode: str, keep: bool) -> None:
+    first = jwst_dask.run(uncals(small), stages="1,2,3", output_dir=tmp_path, save_intermediate=keep)
+    again = jwst_dask.run(uncals(small), stages="1,2,3", output_dir=tmp_path, save_intermediate=keep, resume=True)
+    assert len(first.made) == (12 if keep else 4) and again.made == [] and again.receipts == [] and not scratch(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["bots"])
+def test_compressed_exposures(small: Path, tmp_path: Path, mode: str) -> None:
+    path = Path(uncals(small)[0])
+    (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    jwst_dask.run(str(path), "calwebb_tso1", output_dir=tmp_path / "plain")
+    result = jwst_dask.run(str(tmp_path / f"{path.name}.gz"), output_dir=tmp_path / "packed")
+    assert len(result.made) == 2 and digests(tmp_path / "plain") == digests(tmp_path / "packed") and not scratch(tmp_path / "packed")
+
+
+def test_settings_have_their_defaults_whatever_happens_to_the_configuration() -> None:
+    from jwst_dask.core.config import setting
+
+    kept = dask.config.config.pop("jwst_dask")  # as leaving a `dask.config.set` does, within which the defaults were registered
+    try:
+        assert setting("on-error") == "raise" and setting("chunks.bytes") == 48_000_000 and setting("chunks.integrations") is None
+    finally:
+        dask.config.config["jwst_dask"] = kept
 
 
 # resuming

@@ -114,8 +114,7 @@ class RampExposurePlan(ExposurePlan):
         changed = {name for link in self.links()[one.first : one.last] for name in link.step.writes}
         shared = tuple(name for name in before.names() if name not in changed) if before is not None else ()
         sink = RampStore(str(self.scratch / f"pass{k}"), self.nints, self.ngroups, shape, self.zeroframe, self.limit // 3, shared)
-        sink.create(before)
-        return sink
+        return sink.create(before)
 
     def _writes(self, k: int, one: Pass, wanted: list[PlannedProduct]) -> tuple[Write, ...]:
         """Products that are complete within a pass; one at its end is written there, not at the start of the next."""

@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,8 +82,8 @@ class RampStore:
         """Arrays that it has."""
         return [*SAMPLES, *PLANES, *(FRAMES if self.zeroframe else ())]
 
-    def create(self, before: RampStore | None = None) -> None:
-        """Make empty files, and links to those of the store before.
+    def create(self, before: RampStore | None = None) -> RampStore:
+        """Make empty files, and links to those of the store before; the store as it is, which shares nothing where files cannot have links.
 
         Raises
         ------
@@ -91,13 +91,18 @@ class RampStore:
             When there is no room for them.
         """
         Path(self.folder).mkdir(parents=True, exist_ok=True)
+        try:
+            for name in self.shared if before is not None else ():
+                os.link(before.path(name), self.path(name))  # type: ignore[union-attr]
+        except OSError:
+            for name in self.shared:
+                Path(self.path(name)).unlink(missing_ok=True)
+            return replace(self, shared=()).create()
         for name in self.names():
-            with _explained(self.path(name)):
-                if name in self.shared and before is not None:
-                    os.link(before.path(name), self.path(name))
-                    continue
-                with open(self.path(name), "wb") as file:
+            if name not in self.shared:
+                with _explained(self.path(name)), open(self.path(name), "wb") as file:
                     os.posix_fallocate(file.fileno(), 0, self._nbytes(name))
+        return self
 
     def remove(self) -> None:
         """Remove the folder with all that is in it."""
