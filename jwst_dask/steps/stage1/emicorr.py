@@ -116,7 +116,7 @@ class EmiCorrStep(BlockStep):
         state: State = {"row": entry.row, "frame": entry.frame, "sample": int(samples), "reset": entry.frame if readout.endswith("R1") else 0,
                         "late": int(area.xsize / 4 + area.xstart - 1) == emi_folded.LAST_READ, "n": len(entry.frequencies),
                         "frequencies": np.array([hertz for _, hertz, _ in entry.frequencies]), "subarray": np.array(subarray), "readout": np.array(readout),
-                        "detector": np.array(str(model.meta.instrument.detector)), "path": np.array(draft.path)}  # fmt: skip
+                        "detector": np.array(str(model.meta.instrument.detector)), "path": np.array(draft.path), "folder": np.array(draft.folder)}  # fmt: skip
         return state | {f"wave.{i}": wave for i, (_, _, wave) in enumerate(entry.frequencies) if wave is not None}
 
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
@@ -137,7 +137,7 @@ class EmiCorrStep(BlockStep):
                 made[repr(frequency)] = (frequency, self._sequential(ramps, out, state, frequency, wave, limit))
             ramps = out
         if self.save_intermediate_results and self.onthefly_corr_freq is not None:
-            _save(made, state, self.output_dir)
+            _save(made, state, self.output_dir or str(state["folder"]))
         return {}
 
     def _joint(self, ramps: Ramps, out: Ramps, state: Mapping[str, Any], frequency: float, wave: np.ndarray) -> None:

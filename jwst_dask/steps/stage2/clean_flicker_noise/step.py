@@ -105,6 +105,8 @@ class CleanFlickerNoiseStep(BlockStep):
         exp_type = str(draft.model.meta.exposure.type or "").upper()
         if (unfit := self._unfit(exp_type, is_ramp(draft))) is not None:
             return unfit
+        if exp_type == "NIS_SOSS":
+            refs("pastasoss")  # recorded whether its traces are used or not
         automatic = self.autoparam and is_ramp(draft) and exp_type in AUTOMATIC
         if self.autoparam and not automatic:
             log.warning("autoparam has no values for EXP_TYPE %s: the parameters stay as they are", exp_type)
