@@ -212,7 +212,9 @@ FULL = [
     RampCase("mos-full", MOS, saved("refpix", refpix={"use_side_ref_pixels": False, "odd_even_columns": False}), cuts=(SMALL,)),
     RampCase("mos-full-side", MOS, saved("refpix", refpix={"side_smoothing_length": 21, "side_gain": 0.8}), cuts=(SMALL,)),
     RampCase("irs2", IRS2, saved("refpix"), RAMP, cuts=(SMALL,), few=20.0),
-    RampCase("irs2-preserved", IRS2, {"refpix": {"preserve_irs2_refpix": True, "save_results": True}}, cuts=(SMALL,), few=20.0),
+    RampCase("irs2-preserved", IRS2, {"refpix": {"preserve_irs2_refpix": True, "save_results": True},
+                                      **dict.fromkeys(("linearity", "dark_current", "jump", "ramp_fit", "gain_scale"), OFF)}, cuts=(SMALL,), few=20.0),
+    RampCase("irs2-preserved-all", IRS2, {"refpix": {"preserve_irs2_refpix": True}}, cuts=(SMALL,), fails=True),
     RampCase("irs2-means", IRS2, saved("refpix", refpix={"irs2_mean_subtraction": True, "ovr_corr_mitigation_ftr": 2.0}), cuts=(SMALL,), few=20.0),
 ]  # fmt: skip
 
