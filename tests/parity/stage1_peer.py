@@ -223,20 +223,33 @@ def compared(ours: Path, wanted: Path, allowed: tuple[str, ...] = (), few: float
                     yield f"{name}: {part}: {json.dumps(figures)[:600]}"
 
 
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """Values of a tree, by path; without how and when the file was written."""
+    for name, value in node.items():
+        if name in ("asdf_library", "history", "date", "useafter"):
+            continue
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", np.asarray(value)
+
+
 def _trees(ours: Path, wanted: Path) -> Iterator[str]:
     """Entries of ASDF files that differ."""
     import asdf
 
     with asdf.open(ours, memmap=False) as a, asdf.open(wanted, memmap=False) as b:
-        for name in sorted((set(a.tree) | set(b.tree)) - {"asdf_library", "history"}):
-            if not (name in a.tree and name in b.tree):
-                yield f"{name} in one only"
-                continue
-            mine, theirs = ({k: np.asarray(v) for k, v in file.tree[name].items()} if isinstance(file.tree[name], dict) else {"": np.asarray(file.tree[name])}
-                            for file in (a, b))  # fmt: skip
-            for entry in sorted(set(mine) | set(theirs)):
-                if entry not in mine or entry not in theirs or not np.array_equal(mine[entry], theirs[entry]):
-                    yield f"{name}.{entry} differs"
+        mine, theirs = dict(_leaves(a.tree)), dict(_leaves(b.tree))
+        for name in sorted(mine.keys() ^ theirs.keys()):
+            yield f"{name} in one only"
+        for name in sorted(mine.keys() & theirs.keys()):
+            if mine[name].shape != theirs[name].shape:
+                yield f"{name} has another shape"
+            elif mine[name].dtype.kind == "f":
+                if not np.allclose(mine[name], theirs[name], rtol=1e-5, atol=1e-5 * float(np.nanmedian(np.abs(theirs[name]))), equal_nan=True):
+                    yield f"{name} differs"
+            elif not np.array_equal(mine[name], theirs[name]):
+                yield f"{name} differs: {mine[name]} for {theirs[name]}"
 
 
 def changed(ours: Path, wanted: Path) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import itertools
 import math
 import os
@@ -225,13 +226,14 @@ def _save(made: Mapping[str, tuple[float, np.ndarray]], state: Mapping[str, Any]
     """Write waveforms as a reference file, beside the exposure or in the folder of the results."""
     import asdf
 
-    path, readout = str(state["path"]), str(state["readout"])
+    path, readout, now = str(state["path"]), str(state["readout"]), datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")[:19]
     names = list(made)
     cases = {"rowclocks": int(state["row"]), "frameclocks": int(state["frame"]),
              "freqs": {readout: names if "FAST" in readout else {str(state["detector"]): names}}}  # fmt: skip
     tree = {"frequencies": {name: {"frequency": hertz, "phase_amplitudes": values} for name, (hertz, values) in made.items()},
             "subarray_cases": {str(state["subarray"]): cases},
-            "meta": {"reftype": "emicorr", "description": "EMI correction file", "pedigree": "GROUND"}}  # fmt: skip
+            "meta": {"reftype": "emicorr", "description": "EMI correction file", "pedigree": "GROUND", "author": "jwst_dask", "telescope": "JWST",
+                     "instrument": {"name": "MIRI"}, "model_type": "EmiModel", "useafter": now, "date": now}}  # fmt: skip
     root = os.path.splitext(os.path.basename(path))[0].rsplit("_", 1)[0]
     target = os.path.join(folder or os.path.dirname(path), f"{root}_emi_ref_waves.asdf")
     asdf.AsdfFile(tree).write_to(f"{target}.part")
