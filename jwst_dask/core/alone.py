@@ -72,8 +72,8 @@ def _pipeline(alias: str, step: Any = None) -> Pipeline:
 
     orders: dict[str, tuple[str | Product, ...]] = {}
     first = alias in STAGE1
-    known = {t for name in ("detector1", "guider") for t in table.pipeline(name).orders} if first else table.pipeline("calwebb_spec2").working
-    for exp_type in known:
+    known = {t for name in (("guider",) if alias == "guider_cds" else ("detector1", "guider")) for t in table.pipeline(name).orders} if first else table.pipeline("calwebb_spec2").working
+    for exp_type in sorted(known):
         made = () if step is None else _of_ramps(step) if first else (_product(step, exp_type),)
         orders[exp_type] = (alias, *made)
     return Pipeline(alias=alias, class_name=alias, pars="", orders=orders)
@@ -82,6 +82,8 @@ def _pipeline(alias: str, step: Any = None) -> Pipeline:
 STAGE1 = ("group_scale", "dq_init", "emicorr", "saturation", "ipc", "superbias", "refpix", "firstframe", "lastframe", "reset", "linearity", "rscd",
           "dark_current", "charge_migration", "jump", "picture_frame", "persistence", "ramp_fit", "guider_cds")  # fmt: skip
 """Steps that take exposures of ramps."""
+BOTH = ("clean_flicker_noise",)
+"""Steps that take ramps and count rates."""
 
 
 def _of_ramps(step: Any) -> tuple[Product, ...]:
@@ -124,7 +126,15 @@ def metadata_of(path: str) -> Any:
 class StepPlanner(ExposurePlanner):
     """Plans one step on one file."""
 
-    alone = True
+    @property
+    def takes_ramps(self) -> bool:
+        """Whether the step is for exposures of ramps."""
+        return self.pipeline.alias in (*STAGE1, *BOTH)
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether it is for count rates and what is made of them."""
+        return self.pipeline.alias not in STAGE1
 
     def _exposure(self, index: int, path: str) -> ExposurePlan:
         from jwst_dask.io.fits import scan

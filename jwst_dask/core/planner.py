@@ -54,14 +54,21 @@ def _uncollected() -> Iterator[None]:
 class ExposurePlanner:
     """Plans one exposure: draft through the chain, products laid out on the way."""
 
-    alone = False
-    """Whether it plans a step by itself, which takes what it can."""
-
     def __init__(self, pipeline: Pipeline, request: Request, steps: Mapping[str, Any], opts: Any, where: execute.Resources, context: str) -> None:
         self.pipeline, self.request, self.steps, self.opts, self.where, self.context = pipeline, request, steps, opts, where, context
         self.book = ledger.Ledger(opts.output_dir)
         self.products: list[PlannedProduct] = []
         self.own: Mapping[str, Any] = {}
+
+    @property
+    def takes_ramps(self) -> bool:
+        """Whether it is for exposures of ramps."""
+        return self.pipeline.level == 1
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether it is for count rates and what is made of them."""
+        return self.pipeline.level > 1
 
     def exposure(self, index: int, path: str) -> ExposurePlan:
         """Plan one exposure.
@@ -87,11 +94,11 @@ class ExposurePlanner:
 
         file = scan(path)
         if is_ramp(file):
-            if self.pipeline.level > 1 and not self.alone:
+            if not self.takes_ramps:
                 raise InputError(f"{os.path.basename(path)}: an exposure of ramps (integrations of groups), {self.pipeline.alias} takes what stage 1 makes "
                                  "of it; run calwebb_detector1 before, or `jwst-dask run --stages 1,2`")  # fmt: skip
             return plan_ramp(self, index, file)
-        if self.pipeline.level == 1:
+        if not self.takes_images:
             raise InputError(f"{os.path.basename(path)}: not an exposure of ramps (integrations of groups); {self.pipeline.alias} takes _uncal files")
         problems = check_file(file)
         if problems:

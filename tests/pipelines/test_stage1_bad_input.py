@@ -205,6 +205,17 @@ def test_a_rate_given_to_stage_1_and_an_exposure_given_to_stage_2(work: Path, sa
     failed(work, say(pipeline="calwebb_tso3"), os.path.basename(path))
 
 
+@pytest.mark.parametrize(("alias", "kind", "words"), [("jump", "rateints", "not an exposure of ramps"), ("guider_cds", "uncal", "FGS_TRACK"),
+                                                       ("gain_scale", "uncal", "calwebb_detector1"), ("assign_wcs", "uncal", "calwebb_detector1")])  # fmt: skip
+def test_steps_alone_on_what_they_are_not_for(work: Path, capfd: pytest.CaptureFixture[str], alias: str, kind: str, words: str) -> None:
+    path = uncals(work)[0]
+    if kind != "uncal":
+        path = next(str(p) for n, p in jwst_dask.run(path, "calwebb_detector1", output_dir=work / "rates").products.items() if kind in n)
+    capfd.readouterr()
+    status = main(["strun", alias, path, "--output_dir", str(work / "out")])
+    failed(work, (status, capfd.readouterr().err), words, os.path.basename(path))
+
+
 def test_the_others_are_made(work: Path, say: Say) -> None:
     good = Path(uncals(work)[0])
     bad = good.with_name(good.name.replace("seg001", "seg000"))
