@@ -267,7 +267,8 @@ class CleanFlickerNoiseStep(BlockStep):
         for name, wanted in self._wanted().items():
             if wanted and is_ramp(draft):
                 mask = shape[-2:] if self._one_mask() else (1, *shape[-2:])
-                draft.extras[name] = side_product(draft, mask, state) if name == "mask" else side_product(draft, shape)
+                rate = None if self._mask_file() and self.background_method != "median_image" else state  # a user's mask is not made from rates
+                draft.extras[name] = side_product(draft, mask, rate) if name == "mask" else side_product(draft, shape)
             elif wanted:
                 draft.extras[name] = _template(draft, np.zeros(shape, np.float32))
         if is_ramp(draft):
