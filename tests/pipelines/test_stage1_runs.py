@@ -122,6 +122,17 @@ def test_products_are_what_they_say(small: Path, tmp_path: Path, mode: str) -> N
     np.testing.assert_array_equal(fits.getdata(kinds["ramp"], "GROUPDQ"), fits.getdata(kinds["jump"], "GROUPDQ"))
 
 
+@pytest.mark.parametrize("steps", [{"clean_flicker_noise": {"skip": False, "fit_method": "median", "save_noise": True, "save_mask": True}},
+                                   {"ramp_fit": {"algorithm": "LIKELY", "save_opt": True}, "jump": {"flag_4_neighbors": False}}], ids=lambda steps: next(iter(steps)))  # fmt: skip
+@pytest.mark.parametrize("mode", ["bots"])
+def test_other_ways_to_clean_and_fit(where: Path, tmp_path: Path, mode: str, steps: dict[str, Any]) -> None:
+    for name, options in {"whole": {"scheduler": "sync"}, "tiles": {"chunk": 2, "threads": 2}, "bytes": {"bytes": 250_000}}.items():
+        with dask.config.set({"jwst_dask.chunks.bytes": options.pop("bytes", "48MB")}):
+            jwst_dask.run(uncals(where), "calwebb_detector1", output_dir=tmp_path / name, params={"steps": steps}, **options)
+    found = [digests(tmp_path / name) for name in ("whole", "tiles", "bytes")]
+    assert found[0] == found[1] == found[2] and len(found[0]) > 4 and not scratch(tmp_path / "tiles")
+
+
 @pytest.mark.parametrize("mode", ["bots"])
 def test_zero_frames_and_saturated_ramps_by_every_way(where: Path, tmp_path: Path, mode: str) -> None:
     """Ramps full from the second group on are fitted by their zero frame or their first group, whichever way they are cut up."""
