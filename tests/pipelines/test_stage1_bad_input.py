@@ -282,6 +282,7 @@ def test_a_dark_of_other_readout(miri: Path, say: Say, change: dict[str, Any]) -
     assert "READPATT" in change or "skip: the dark has NFRAMES" in plan, plan
     status, text = say()
     assert status == 0 and products(miri) == ["rate.fits", "rateints.fits"] and not scratch(miri / "out"), text
+    assert "override_dark" in text and ("pattern SLOWR1" in text) == ("READPATT" in change), text
     assert fits.getval(next((miri / "out").glob("*_rate.fits")), "S_DARK") == ("COMPLETE" if "READPATT" in change else "SKIPPED")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from jwst_dask.steps.stage1.reference import Located, flags, is_part, plane, sam
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block, Draft
     from jwst_dask.refs.crds import References
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +79,21 @@ class DarkCurrentStep(BlockStep):
         if state["missing"] and dark[0] < 2:
             raise ReferenceError_(f"the dark reference {path} has {dark[0]} group, too few to extend it to the exposure's {ngroups}; "
                                   "give another file with override_dark")  # fmt: skip
+        self._tell(draft, found)
         if dark[1] > nframes or dark[2] > groupgap:
-            return Skip(f"the dark has NFRAMES {dark[1]}, GROUPGAP {dark[2]}, more than the exposure's {nframes}, {groupgap}")
+            why = f"the dark has NFRAMES {dark[1]}, GROUPGAP {dark[2]}, more than the exposure's {nframes}, {groupgap}"
+            log.warning("%s: dark_current is skipped: %s; give another file with override_dark", os.path.basename(draft.path), why)
+            return Skip(why)
         if self.dark_output is not None and draft.first is not None:
             _save(os.path.join(draft.folder, os.path.splitext(os.path.basename(self.dark_output))[0] + ".fits"), model, state)
         return state
+
+    def _tell(self, draft: Draft, found: Located) -> None:
+        """Warn of a MIRI dark of another readout: it is subtracted as in the reference implementation, but is no dark of these groups."""
+        own, its = str(draft.model.meta.exposure.readpatt or "").upper(), str(found.header.get("READPATT") or "").strip().upper()
+        if str(draft.model.meta.instrument.name).upper() == "MIRI" and its not in ("", "ANY", "N/A", own):
+            log.warning("%s: the dark %s was read in pattern %s, the exposure in %s; give another file with override_dark",
+                        os.path.basename(draft.path), os.path.basename(found.path), its, own)  # fmt: skip
 
     def _set_average(self, model: Any, found: Located) -> None:
         """The plane of average dark current; none where that of the reference is not zero and the exposure has none."""
