@@ -98,6 +98,9 @@ class FlatFieldStep(BlockStep):
             raise InputError(f"EXP_TYPE {exp_type} needs the slits that extract_2d cuts out")
         if exp_type not in GUIDE:
             self._check(draft, slit)
+        elif draft.model.data.ndim != 3:
+            raise InputError(f"flat_field needs count rates of {exp_type}, which guider_cds makes; it was skipped, for want of a gain or readnoise "
+                             "reference perhaps: give them with override_gain and override_readnoise")  # fmt: skip
         paths = {} if user else {reftype: refs(reftype) for reftype in self.references}
         made = slit_flat(draft, paths, user, self.absent_uncertainty) if slit else MODES[exp_type](draft, paths, user)
         if isinstance(made, Skip):
