@@ -164,6 +164,7 @@ def _submitted(client: Any, named: Mapping[str, Any]) -> list[Any]:
 
 
 def _in_process(tasks: Sequence[BlockTask], done: Done, threads: int | None, scheduler: str | None) -> None:
+    from dask import threaded
     from dask.callbacks import Callback
 
     def posttask(key: Any, result: Any, dsk: Any, state: Any, worker: Any) -> None:
@@ -177,10 +178,11 @@ def _in_process(tasks: Sequence[BlockTask], done: Done, threads: int | None, sch
         call = dask.delayed(partial(guarded, task), traverse=False, pure=False)
         work[task.name] = call(*[work[name] for name in task.needs], dask_key_name=f"block-{len(tasks) - i:06d}")
     with Callback(posttask=posttask):
+        # by function: given a name, dask imports distributed, which takes a third of a second
         if scheduler in ("sync", "synchronous"):
-            dask.compute(*work.values(), scheduler="sync")
+            dask.compute(*work.values(), scheduler=dask.get)
         else:
-            dask.compute(*work.values(), scheduler="threads", num_workers=threads or len(os.sched_getaffinity(0)))
+            dask.compute(*work.values(), scheduler=threaded.get, num_workers=threads or len(os.sched_getaffinity(0)))
 
 
 def compute(*things: Any, **keywords: Any) -> tuple[Any, ...]:
