@@ -1,6 +1,6 @@
 """Where a ramp lies between two passes: plain arrays on disk, read and written by frames or by bands of rows.
 
-Bytes are read and written, not mapped: a mapped file counts as memory of the worker that touches it.
+Bytes are read and written, not mapped, but for rows of narrow frames: a mapped file counts as memory of the worker that touches it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ FRAMES = {"zeroframe": np.dtype(np.float32)}
 """Arrays [integration, y, x]."""
 PLANES = {"pixeldq": np.dtype(np.uint32)}
 """Arrays [y, x]."""
+
+
+SMALL, WINDOW = 32_768, 16_000_000
+"""Bytes of rows of one frame below which they are copied from a mapped file, and how much of it is mapped at a time."""
 
 
 class Ramps(Protocol):
@@ -129,16 +133,32 @@ class RampStore:
         g0, g1 = groups or (0, self.ngroups)
         arrays: dict[str, np.ndarray] = {}
         for name, dtype in SAMPLES.items():
-            out = np.empty((stop - start, g1 - g0, y1 - y0, nx), dtype)
-            places = ((out[i - start, g - g0], ((i * self.ngroups + g) * ny + y0) * nx * dtype.itemsize) for i in range(start, stop) for g in range(g0, g1))
-            self._read(name, places)
-            arrays[name] = out
+            out = arrays[name] = np.empty((stop - start, g1 - g0, y1 - y0, nx), dtype)
+            if (g1 - g0, y1 - y0) == (self.ngroups, ny):  # all in one piece
+                self._read(name, ((out, start * self.ngroups * ny * nx * dtype.itemsize),))
+            elif (y1 - y0) * nx * dtype.itemsize < SMALL:
+                for i, mapped in self._mapped(name, start, stop, "r"):
+                    out[i - start : i - start + len(mapped)] = mapped[:, g0:g1, y0:y1]
+            else:
+                self._read(name, ((out[i - start, g - g0], ((i * self.ngroups + g) * ny + y0) * nx * dtype.itemsize)
+                                  for i in range(start, stop) for g in range(g0, g1)))  # fmt: skip
         arrays["pixeldq"] = np.empty((y1 - y0, nx), np.uint32)
         self._read("pixeldq", ((arrays["pixeldq"], y0 * nx * 4),))
         if self.zeroframe and g0 == 0:
             arrays["zeroframe"] = np.empty((stop - start, y1 - y0, nx), np.float32)
             self._read("zeroframe", ((arrays["zeroframe"][i - start], (i * ny + y0) * nx * 4) for i in range(start, stop)))
         return Block(arrays, start, y0=y0, group0=g0)
+
+    def _mapped(self, name: str, start: int, stop: int, mode: Any) -> Iterator[tuple[int, np.ndarray]]:
+        """Integrations of an array, mapped, some megabytes at a time: for pieces too small to be worth a call of the system each."""
+        dtype, (ny, nx) = SAMPLES[name], self.shape
+        one = self.ngroups * ny * nx * dtype.itemsize
+        step = max(1, WINDOW // one)
+        try:
+            for i in range(start, stop, step):
+                yield i, np.memmap(self.path(name), dtype, mode, i * one, (min(step, stop - i), self.ngroups, ny, nx))
+        except (OSError, ValueError) as error:
+            raise JwstDaskError(f"{self.folder}: the ramp is not there or cut short; workers must share the output folder's file system") from error
 
     def _read(self, name: str, places: Any) -> None:
         try:
@@ -166,6 +186,13 @@ class RampStore:
             if (array := block.arrays.get(name)) is None or name in self.shared:
                 continue
             size = np.dtype(array.dtype).itemsize
+            if name in SAMPLES and (rows.stop - rows.start) * nx * size < SMALL and rows.stop - rows.start < ny:
+                g0, n, last = block.group0, array.shape[1], y0 + rows.stop - rows.start
+                with _explained(self.path(name)):
+                    for i, mapped in self._mapped(name, block.start, block.start + len(array), "r+"):
+                        mapped[:, g0 : g0 + n, y0:last] = array[i - block.start : i - block.start + len(mapped), :, rows]
+                total += array[:, :, rows].nbytes
+                continue
             if name in SAMPLES:
                 g0, n = block.group0, array.shape[1]
                 planes = ((array[i, g], ((block.start + i) * self.ngroups + g0 + g) * ny) for i in range(len(array)) for g in range(n))
