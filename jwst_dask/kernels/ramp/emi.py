@@ -23,6 +23,8 @@ FRAME_ROWS, PAD = 1024, 7
 """Rows of a full frame, and ticks spent on each of those that a subarray leaves out."""
 TRIALS = 500
 """Phases that are tried, evenly spaced."""
+TOGETHER = 20
+"""Of which so many at a time."""
 
 
 @dataclass(frozen=True)
@@ -174,13 +176,14 @@ def terms(total: np.ndarray, number: np.ndarray, wave: Callable[[np.ndarray], np
     y, ty = np.sum(total, axis=2), np.sum(total * time, axis=2)
     flat, share = total.reshape(nints, -1), number / delta
     quadratic, linear = np.empty((TRIALS, nints)), np.empty((TRIALS, nints))
-    for k in range(TRIALS):
-        z = wave((phases + k / TRIALS) % 1)
-        s, tz, zz = np.sum(z, axis=1), np.sum(time * z, axis=1), np.sum(z**2, axis=1)
+    table = wave(phases % 1) if nphases == TRIALS else phases  # trials are then whole steps of phase
+    for first in range(0, TRIALS, TOGETHER):  # as products of matrices: sums over phases and groups for many trials and integrations
+        k = np.arange(first, min(first + TOGETHER, TRIALS))
+        z = table[(k[:, None] + np.arange(nphases)) % TRIALS] if nphases == TRIALS else wave((phases + k[:, None, None] / TRIALS) % 1)
+        s, tz, zz = np.sum(z, axis=2), np.sum(time * z, axis=2), np.sum(z**2, axis=2)
         form = -tt * s**2 + 2 * t * s * tz - ngroups * tz**2 + zz * delta
-        quadratic[k] = np.sum(share * form, axis=1)
-        lines = tt * s * y - t * tz * y - t * s * ty + ngroups * tz * ty
-        linear[k] = (2 / delta) * np.sum(lines, axis=1) - 2 * (flat @ z.ravel())
+        quadratic[k] = form @ share.T
+        linear[k] = (2 / delta) * ((tt * s - t * tz) @ y.T + (ngroups * tz - t * s) @ ty.T) - 2 * (z.reshape(len(k), -1) @ flat.T)
     return Terms(quadratic, linear)
 
 
