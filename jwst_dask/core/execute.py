@@ -154,12 +154,23 @@ def _on_cluster(tasks: Sequence[BlockTask], done: Done, client: Any) -> None:
 
 
 def _submitted(client: Any, named: Mapping[str, Any]) -> list[Any]:
-    """Futures of all tasks; those that need others get their receipts, which are small."""
-    free = {key: task for key, task in named.items() if not task.needs}
-    futures = dict(zip([task.name for task in free.values()], client.map(guarded, list(free.values()), key=list(free), retries=2)))
+    """Futures of all tasks; those that need others get their receipts, which are small.
+
+    Exposures go one after the other: what tasks of one leave on disk for others of it should be used up before the next begins.
+    """
+    futures: dict[str, Any] = {}
+    free: dict[int, dict[str, Any]] = {}
+    chained = any(task.needs for task in named.values())
+    for key, task in named.items():
+        if not task.needs:
+            free.setdefault(task.exposure if chained else 0, {})[key] = task
+    for index, tasks in free.items():
+        found = client.map(guarded, list(tasks.values()), key=list(tasks), retries=2, priority=-index)
+        futures |= dict(zip([task.name for task in tasks.values()], found))
     for key, task in named.items():
         if task.needs:
-            futures[task.name] = client.submit(guarded, task, *[futures[name] for name in task.needs], key=key, retries=2)
+            before = [futures[name] for name in task.needs]
+            futures[task.name] = client.submit(guarded, task, *before, key=key, retries=2, priority=-task.exposure)
     return list(futures.values())
 
 

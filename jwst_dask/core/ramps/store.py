@@ -29,6 +29,9 @@ PLANES = {"pixeldq": np.dtype(np.uint32)}
 SMALL, WINDOW = 32_768, 16_000_000
 """Bytes of rows of one frame below which they are copied from a mapped file, and how much of it is mapped at a time."""
 
+RESERVED = 64_000_000
+"""Bytes of an array up to which room is taken before it is filled: that of many long exposures is given back by the first for the last."""
+
 
 class Ramps(Protocol):
     """All that a step may do with a stored ramp which it goes through by itself (its ``stream``)."""
@@ -105,7 +108,8 @@ class RampStore:
         for name in self.names():
             if name not in self.shared:
                 with _explained(self.path(name)), open(self.path(name), "wb") as file:
-                    os.posix_fallocate(file.fileno(), 0, self._nbytes(name))
+                    reserve = os.posix_fallocate if self._nbytes(name) <= RESERVED else _sized
+                    reserve(file.fileno(), 0, self._nbytes(name))
         return self
 
     def remove(self) -> None:
@@ -238,6 +242,10 @@ class RampStore:
         """Put the rows of a band in their place, without its halo."""
         above, below = block.row_halo
         self.put(block, slice(above, block.arrays["sci"].shape[-2] - below))
+
+
+def _sized(fd: int, offset: int, nbytes: int) -> None:
+    os.ftruncate(fd, offset + nbytes)
 
 
 def _write(fd: int, view: memoryview, offset: int) -> None:
