@@ -90,8 +90,9 @@ class DarkCurrentStep(BlockStep):
 
     def _tell(self, draft: Draft, found: Located) -> None:
         """Warn of a MIRI dark of another readout: it is subtracted as in the reference implementation, but is no dark of these groups."""
-        own, its = str(draft.model.meta.exposure.readpatt or "").upper(), str(found.header.get("READPATT") or "").strip().upper()
-        if str(draft.model.meta.instrument.name).upper() == "MIRI" and its not in ("", "ANY", "N/A", own):
+        meta = draft.model.meta
+        own, its = str(getattr(meta.exposure, "readpatt", None) or "").upper(), str(found.header.get("READPATT") or "").strip().upper()
+        if str(meta.instrument.name).upper() == "MIRI" and its not in ("", "ANY", "N/A", own):
             log.warning("%s: the dark %s was read in pattern %s, the exposure in %s; give another file with override_dark",
                         os.path.basename(draft.path), os.path.basename(found.path), its, own)  # fmt: skip
 
