@@ -14,6 +14,7 @@ import cloudpickle
 import numpy as np
 
 from jwst_dask.core.blocks import ZEROS, Receipt, Write
+from jwst_dask.core.memo import memo
 from jwst_dask.core.ramps.passes import GROUPS, STREAM, Tile
 from jwst_dask.core.ramps.receipts import keep, kept
 from jwst_dask.core.ramps.store import RampStore, load_facts, save_facts
@@ -158,7 +159,7 @@ class RampTask:
         """What a step wants to know of the whole frame."""
         if step.alias not in ("jump", "ramp_fit"):
             return {}
-        parts = load_facts(self.facts, "")
+        parts = memo(("facts", self.facts), lambda: load_facts(self.facts, ""))  # complete since the gate, and for all tasks of the pass
         if not parts:
             return {}
         if step.alias == "jump":
