@@ -15,6 +15,7 @@ import numpy as np
 
 from jwst_dask.core.blocks import ZEROS, Receipt, Write
 from jwst_dask.core.memo import memo
+from jwst_dask.core.memory import turn_to
 from jwst_dask.core.ramps.passes import GROUPS, STREAM, Tile
 from jwst_dask.core.ramps.receipts import keep, kept
 from jwst_dask.core.ramps.store import RampStore, load_facts, save_facts
@@ -83,6 +84,7 @@ class RampTask:
         """Do it. Repeatable: it reads what it does not write, and once done it is not done again."""
         if (done := kept(self.receipts, self.tile.label)) is not None:
             return done
+        turn_to((self.exposure, self.source, self.receipts))
         clock = time.perf_counter()
         return keep(self.receipts, self.tile.label, self._stream(clock) if self.kind == STREAM else self._tiled(clock))
 
