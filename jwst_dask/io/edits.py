@@ -61,7 +61,7 @@ class CardPlaces:
         if (found := self._found[path]) is not None:
             place, keyword, comment, at = found
             header = headers[place]
-            headers[place] = header[:at] + _card(keyword, new, comment) + header[at + CARD :]
+            headers[place] = header[:at] + card(keyword, new, comment) + header[at + CARD :]
 
     def _find(self, path: Path, old: Any) -> tuple[int, str, str, int] | None:
         if path[0] in _WRITTEN_APART:
@@ -74,7 +74,7 @@ class CardPlaces:
             raise Unlike(f"{keyword} has several sources")
         place = self.place(name, ver)
         at = _position(self.headers[place], keyword)
-        if self.headers[place][at : at + CARD] != _card(keyword, old, comment):
+        if self.headers[place][at : at + CARD] != card(keyword, old, comment):
             raise Unlike(f"{keyword} is written in another way")
         return place, keyword, comment, at
 
@@ -129,16 +129,23 @@ def _position(header: bytes, keyword: str) -> int:
     return at
 
 
-def _card(keyword: str, value: Any, comment: str) -> bytes:
+def card(keyword: str, value: Any, comment: str) -> bytes:
+    """A keyword as `astropy` writes it.
+
+    Raises
+    ------
+    Unlike
+        When it takes more than one card.
+    """
     from astropy.io.fits import Card
 
     try:
-        card = str(Card(keyword, value, comment)).encode("ascii")
+        text = str(Card(keyword, value, comment)).encode("ascii")
     except ValueError as error:
         raise Unlike(str(error)) from error
-    if len(card) != CARD:
+    if len(text) != CARD:
         raise Unlike(f"{keyword} takes more than one card")
-    return card
+    return text
 
 
 class TextPlaces:

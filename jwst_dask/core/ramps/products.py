@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import copy
-import errno
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jwst_dask.core.errors import InputError
 from jwst_dask.core.plan import PlannedProduct
 from jwst_dask.data.exposure import Draft
 from jwst_dask.data.models import filled
-from jwst_dask.io.cards import BLOCK, CARD
 
 IMAGES = {"data": "SCI", "err": "ERR", "dq": "DQ", "pixeldq": "PIXELDQ", "groupdq": "GROUPDQ", "zeroframe": "ZEROFRAME",
           "var_poisson": "VAR_POISSON", "var_rnoise": "VAR_RNOISE"}  # fmt: skip
@@ -84,17 +80,13 @@ def late_metadata(draft: Draft, tables: Mapping[str, list[np.ndarray]]) -> dict[
 
 
 def rewrite(planned: PlannedProduct, late: Mapping[str, Any]) -> None:
-    """Put late metadata into a product; of an unfinished file, write headers and tree again; its pixels stay where they are.
+    """Put late metadata into a product's model, and into its file if that is laid out; its pixels stay where they are.
 
     Raises
     ------
     InputError
         When the file cannot be written.
     """
-    from jwst_dask.io.layout import plan_layout
-
-    if not late:
-        return
     for path, value in late.items():
         node = planned.model.instance["meta"]
         *parents, last = path.split(".")
@@ -104,48 +96,10 @@ def rewrite(planned: PlannedProduct, late: Mapping[str, Any]) -> None:
             node.pop(last, None)
         else:
             node[last] = value
-    if planned.layout is None:  # not there yet
-        return
-    new = plan_layout(planned.model, {}, shapes=planned.shapes)
-    old = {region.offset: -(-region.row_nbytes * region.nrows // BLOCK) * BLOCK for region in planned.layout.regions.values()}
-    try:
-        with open(str(planned.temporary), "r+b", buffering=0) as file:
-            at = 0
-            for _, piece in new.pieces:
-                if at < max(old, default=0) and piece.startswith((b"SIMPLE", b"XTENSION")):
-                    piece = _fitted(piece, _header_length(file.fileno(), at))
-                piece = piece.ljust(-(-len(piece) // BLOCK) * BLOCK, b"\0")
-                os.pwrite(file.fileno(), piece, at)
-                at += len(piece)
-                at += old.get(at, 0)
-            file.truncate(at)
-    except OSError as error:
-        raise InputError(f"{planned.final}: cannot be written ({error.strerror}); make room, then --resume") from error
+    if planned.layout is not None:
+        from jwst_dask.io.patch import patch
 
-
-def _header_length(fd: int, at: int) -> int:
-    """Bytes of the header that begins at `at`."""
-    length = 0
-    while block := os.pread(fd, BLOCK, at + length):
-        length += BLOCK
-        if any(block[k : k + CARD].rstrip() == b"END" for k in range(0, BLOCK, CARD)):
-            return length
-    raise OSError(errno.EIO, "the unfinished product is cut short")
-
-
-def _fitted(header: bytes, length: int) -> bytes:
-    """A header of another length: blank cards before END are added or taken away."""
-    if len(header) == length:
-        return header
-    cards = [header[k : k + CARD] for k in range(0, len(header), CARD)]
-    end = next(k for k, card in enumerate(cards) if card.startswith(b"END") and not card[3:].strip())
-    kept = cards[:end]
-    while kept and not kept[-1].strip() and (len(kept) + 1) * CARD > length:
-        kept.pop()
-    body = b"".join(kept)
-    if len(body) + CARD > length:
-        raise InputError("a header has grown beyond the room reserved for it")
-    return (body + b" " * (length - CARD - len(body)) + b"END".ljust(CARD)) if length % BLOCK == 0 else header
+        patch(str(planned.temporary), late)
 
 
 def assemble(planned: PlannedProduct, dumps: Iterable[Mapping[str, np.ndarray]], draft: Draft) -> bool:
