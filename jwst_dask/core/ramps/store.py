@@ -43,8 +43,9 @@ class Ramps(Protocol):
     def blocks(self) -> Iterator[Block]:
         """Consecutive integrations, as many as memory allows."""
 
-    def read(self, start: int, stop: int, y0: int = 0, y1: int | None = None, groups: tuple[int, int] | None = None) -> Block:
-        """A tile of integrations, rows and groups."""
+    def read(self, start: int, stop: int, y0: int = 0, y1: int | None = None, groups: tuple[int, int] | None = None,
+             names: tuple[str, ...] | None = None) -> Block:  # fmt: skip
+        """A tile of integrations, rows and groups, of all arrays or those named."""
 
     def write(self, block: Block) -> None:
         """Put the arrays of a block of integrations in their place."""
@@ -124,8 +125,9 @@ class RampStore:
         ny, nx = self.shape
         return ny * nx * (self.nints * self.ngroups * SAMPLES[name].itemsize if name in SAMPLES else self.nints * 4 if name in FRAMES else 4)
 
-    def read(self, start: int, stop: int, y0: int = 0, y1: int | None = None, groups: tuple[int, int] | None = None) -> Block:
-        """A tile of integrations and rows (and groups), of all arrays.
+    def read(self, start: int, stop: int, y0: int = 0, y1: int | None = None, groups: tuple[int, int] | None = None,
+             names: tuple[str, ...] | None = None) -> Block:  # fmt: skip
+        """A tile of integrations and rows (and groups), of all arrays or those named.
 
         Raises
         ------
@@ -136,7 +138,10 @@ class RampStore:
         y1 = ny if y1 is None else y1
         g0, g1 = groups or (0, self.ngroups)
         arrays: dict[str, np.ndarray] = {}
+        names = names or tuple(self.names())
         for name, dtype in SAMPLES.items():
+            if name not in names:
+                continue
             out = arrays[name] = np.empty((stop - start, g1 - g0, y1 - y0, nx), dtype)
             if (g1 - g0, y1 - y0) == (self.ngroups, ny):  # all in one piece
                 self._read(name, ((out, start * self.ngroups * ny * nx * dtype.itemsize),))
@@ -146,9 +151,10 @@ class RampStore:
             else:
                 self._read(name, ((out[i - start, g - g0], ((i * self.ngroups + g) * ny + y0) * nx * dtype.itemsize)
                                   for i in range(start, stop) for g in range(g0, g1)))  # fmt: skip
-        arrays["pixeldq"] = np.empty((y1 - y0, nx), np.uint32)
-        self._read("pixeldq", ((arrays["pixeldq"], y0 * nx * 4),))
-        if self.zeroframe and g0 == 0:
+        if "pixeldq" in names:
+            arrays["pixeldq"] = np.empty((y1 - y0, nx), np.uint32)
+            self._read("pixeldq", ((arrays["pixeldq"], y0 * nx * 4),))
+        if "zeroframe" in names and g0 == 0:
             arrays["zeroframe"] = np.empty((stop - start, y1 - y0, nx), np.float32)
             self._read("zeroframe", ((arrays["zeroframe"][i - start], (i * ny + y0) * nx * 4) for i in range(start, stop)))
         return Block(arrays, start, y0=y0, group0=g0)
