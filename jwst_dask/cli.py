@@ -97,8 +97,6 @@ def _parser() -> argparse.ArgumentParser:
                    "Parameters: --steps.STEP.NAME=VALUE, --NAME=VALUE of the pipeline, --override_REFTYPE=FILE|N/A, on a step too.")  # fmt: skip
     _pipeline_options(run)
     run.add_argument("--resume", action="store_true", help="keep products that are current; make only what is missing or stale")
-    run.add_argument("--stages", metavar="N,N", help="pipelines of consecutive stages (1,2,3) on raw exposures; the name of a pipeline is left out")
-    run.add_argument("--save-intermediate", action="store_true", help="with --stages: keep products that a later stage takes")
     run.add_argument("--report", nargs="?", const="", default=None, metavar="FILE", help="write a report of the run as one HTML page")
     run.add_argument("--no-progress", action="store_true", help="no progress display")
     plan = _command(commands, "plan", _plan, "show what a run would do, without reading a pixel")
@@ -129,6 +127,8 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pipeline", help="calwebb_detector1, calwebb_tso1, calwebb_dark, calwebb_guider, calwebb_spec2, calwebb_tso-spec2, calwebb_tso3, a class or .cfg name, or auto (by exposure type)")
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="exposures, patterns in quotes, associations")
     parser.add_argument("--output-dir", default=".", metavar="DIR", help="folder for the products (default: here)")
+    parser.add_argument("--stages", metavar="N,N", help="pipelines of consecutive stages (1,2,3) as one graph; the name of a pipeline is left out")
+    parser.add_argument("--save-intermediate", action="store_true", help="with --stages: keep products that a later stage takes")
     parser.add_argument("--pars", metavar="FILE", help="parameter file, ASDF or YAML")
     parser.add_argument("--sources", metavar="FILE", help="table of step parameters by source, ECSV or YAML")
     parser.add_argument("--on-error", choices=("raise", "skip"), default=None, help="skip: go on with the other exposures when one fails")
@@ -146,7 +146,8 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     return {"output_dir": args.output_dir, "resume": args.resume, "chunk": args.chunk, "threads": args.threads, "allow_outside": args.allow_outside,
             "checksum": args.checksum, "scheduler": args.scheduler if args.scheduler in ("threads", "sync") else None,
-            "sources": args.sources, **({"on_error": args.on_error} if args.on_error else {})}  # fmt: skip
+            "sources": args.sources, **({"stages": args.stages, "save_intermediate": args.save_intermediate} if args.stages else {}),
+            **({"on_error": args.on_error} if args.on_error else {})}  # fmt: skip
 
 
 def _connection(args: argparse.Namespace) -> Any:
@@ -165,9 +166,8 @@ def _run(args: argparse.Namespace, params: dict[str, Any]) -> int:
     from jwst_dask.core.run import run
 
     progress = None if args.no_progress else _progress()
-    staged: dict[str, Any] = {"stages": args.stages, "save_intermediate": args.save_intermediate} if args.stages else {}
     with _connection(args) as client:
-        result = run(args.inputs, args.pipeline, params=params, pars_file=args.pars, client=client, progress=progress, **staged, **_options(args))
+        result = run(args.inputs, args.pipeline, params=params, pars_file=args.pars, client=client, progress=progress, **_options(args))
     for name in result.made:
         print(f"made {os.path.join(args.output_dir, name)}")
     for text in result.failures:

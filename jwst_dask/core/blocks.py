@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 import time
 import zlib
 from collections.abc import Mapping
@@ -69,6 +70,53 @@ class BlockTask:
 
 def _unpacked(packed: bytes) -> BlockTask:
     return BlockTask(*cloudpickle.loads(zlib.decompress(packed)))
+
+
+@dataclass(frozen=True)
+class LookTask:
+    """Complete the state of a step with what the first integration shows, as it reaches the step.
+
+    Attributes
+    ----------
+    name, exposure, source
+        Name of the task, index of the exposure, and its file for messages.
+    origin : FitsFile
+    halo : int
+        Integrations that the chain wants besides.
+    chain : tuple of (Step, state path)
+        Steps before it.
+    step, state, whole
+        The step, the file of what is known, and the file for all.
+    """
+
+    name: str
+    exposure: int
+    source: str
+    origin: Any
+    halo: int
+    chain: tuple[tuple[Step, str], ...]
+    step: Step
+    state: str
+    whole: str
+    needs: tuple[str, ...] = ()
+    slit: str = ""
+
+    def process(self) -> Receipt:
+        """Do it. Repeatable: the file is replaced as a whole."""
+        from jwst_dask.io.fits import read_block
+        from jwst_dask.refs.load import load_npz
+
+        clock = time.perf_counter()
+        block = read_block(self.origin, 0, 1, self.halo)
+        read, nbytes, clock = time.perf_counter() - clock, sum(array.nbytes for array in block.arrays.values()), time.perf_counter()
+        for step, path in self.chain:
+            block = step.run(block, load_npz(path) if path else {})
+        state = dict(load_npz(self.state))
+        state |= {name: np.asarray(value) for name, value in self.step.look(block, state).items()}
+        temporary = f"{self.whole}.{os.getpid()}.{threading.get_ident()}.npz"
+        np.savez(temporary, **state)  # type: ignore[arg-type]
+        os.replace(temporary, self.whole)
+        return Receipt(self.name, self.exposure, 0, 0, {}, 0, 0, read, {self.step.alias: time.perf_counter() - clock}, bytes_read=nbytes)
 
 
 @dataclass(frozen=True)

@@ -19,3 +19,7 @@ class ReferenceError_(JwstDaskError):
 
 class NoDataOnDetectorError(JwstDaskError):
     """No source falls on this detector (exit status 64)."""
+
+
+class NotYet(Exception):
+    """Pixels were asked for while a run is planned of which they will be a result; what asked has to be planned when they are there."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from jwst_dask.core import execute, ledger
-from jwst_dask.core.blocks import BlockTask, Receipt
+from jwst_dask.core.blocks import Receipt
 from jwst_dask.core.config import setting
 from jwst_dask.core.errors import InputError, JwstDaskError
 from jwst_dask.core.plan import ExposurePlan, Job, Plan, PlannedProduct
@@ -113,9 +113,9 @@ class _Work:
         self.ready: list[tuple[Job, ExposurePlan]] = []
         self.white: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
 
-    def allocate(self, store: StateStore) -> list[BlockTask]:
+    def allocate(self, store: StateStore) -> list[Any]:
         """Temporary files for everything to be made, and the tasks that fill them."""
-        tasks: list[BlockTask] = []
+        tasks: list[Any] = []
         for job in self.plan.jobs:
             for planned in job.products():
                 if planned.done:
@@ -124,7 +124,7 @@ class _Work:
             for exposure in job.exposures:
                 self._reserve(job, exposure, exposure.pending())
             self._reserve(job, None, [p for p in job.level3 if not p.done])
-            table = self._table(job)
+            table = job.table()
             for ver, exposure in enumerate(self._extracted(job), start=1) if table is not None else ():
                 exposure.tables["ver"] = ver
             for exposure in job.exposures:
@@ -134,9 +134,29 @@ class _Work:
                     tasks += own
                     if not own and any(p.layout is None for p in exposure.pending()):
                         self.ready.append((job, exposure))
-                for stage in exposure.stages:  # the store has it
+                for stage in [*exposure.prior, *exposure.stages] if not exposure.joined else ():  # the store has it
                     stage.state = {}
-        return tasks
+        return sorted(self._after_upstream(tasks), key=lambda task: task.exposure)
+
+    def _after_upstream(self, tasks: list[Any]) -> list[Any]:
+        """Tasks that wait for those of the stage before, by one task at the end of each exposure that says that all are done."""
+        from jwst_dask.core.ramps.tasks import Gate
+
+        followed = {e.upstream.index: e.upstream for _, e in self.exposures.values() if e.upstream is not None}
+        gates: dict[int, str] = {}
+        for index, exposure in followed.items():
+            own = [task for task in tasks if task.exposure == index]
+            if own:
+                needed = {name for task in own for name in task.needs}
+                gates[index] = f"{exposure.name}.{index}[passed on]"
+                tasks.append(Gate(gates[index], index, exposure.file.path, needs=tuple(task.name for task in own if task.name not in needed)))
+                self.waiting[index] += 1
+        out = []
+        for task in tasks:
+            upstream = self.exposures[task.exposure][1].upstream
+            gate = gates.get(upstream.index) if upstream is not None else None
+            out.append(replace(task, needs=(gate,)) if gate is not None and not task.needs else task)
+        return out
 
     def _reserve(self, job: Job, exposure: ExposurePlan | None, wanted: list[PlannedProduct]) -> None:
         """Temporary files of one exposure's products, or of the level-3 products: all or none."""
@@ -144,7 +164,7 @@ class _Work:
 
         try:
             for planned in wanted:
-                if planned.layout is not None:
+                if planned.layout is not None and planned.temporary is None:
                     planned.final.parent.mkdir(parents=True, exist_ok=True)
                     planned.temporary = Path(temporary(planned.final, self.opts.run_id))
                     allocate(planned.temporary, planned.layout, reserve=bool(setting("fits.preallocate")))
@@ -158,7 +178,7 @@ class _Work:
                 self._note_failure(job, wanted, str(error))
                 job.level3 = [p for p in job.level3 if p.done]
 
-    def _tasks(self, job: Job, exposure: ExposurePlan, store: StateStore, table: PlannedProduct | None) -> list[BlockTask]:
+    def _tasks(self, job: Job, exposure: ExposurePlan, store: StateStore, table: PlannedProduct | None) -> list[Any]:
         """An exposure's tasks; none if they cannot be had, for want of room for what lies between them perhaps."""
         if exposure.index in self.failed:
             return []
@@ -171,15 +191,6 @@ class _Work:
             self._fail(job, exposure, str(error))
             return []
 
-    def _table(self, job: Job) -> PlannedProduct | None:
-        """The level-3 spectra if they, or the catalogue made along with them, are to be made."""
-        spectra = next((p for p in job.level3 if p.product.spectra), None)
-        if spectra is None or all(p.done for p in job.level3):
-            return None
-        if spectra.done:  # only the catalogue is missing: extract again, write nothing but the catalogue
-            return PlannedProduct(spectra.product, spectra.final, None, max(p.after for p in job.level3), spectra.key)
-        return spectra
-
     def _extracted(self, job: Job) -> list[ExposurePlan]:
         return [e for e in job.exposures if e.draft.spectra is not None]
 
@@ -191,7 +202,8 @@ class _Work:
         if receipt.error and receipt.slit and exposure.index not in self.failed:
             self._lose_slit(job, exposure, receipt)
         elif receipt.error:
-            self._fail(job, exposure, receipt.error)
+            stopped = receipt.error_type == "needs" and exposure.upstream is not None
+            self._fail(job, exposure, f"{exposure.name}: {job.pipeline.alias} has nothing to work on, because the stage before it failed" if stopped else receipt.error)
             return
         self.result.receipts.append(receipt)
         exposure.note(receipt)
@@ -213,6 +225,7 @@ class _Work:
             if why := exposure.withheld(planned):
                 log.warning("%s: not made: %s", planned.final.name, why)
                 _discard(planned)
+                self._stop_following(planned, exposure, why)
                 continue
             if planned.layout is None:  # put together from the slits
                 planned.temporary = Path(temporary_of(planned.final, self.opts.run_id))
@@ -221,11 +234,17 @@ class _Work:
                     log.warning("%s: no slit has come to it, so it is not made", planned.final.name)
                     planned.temporary = None
                     continue
-            self._finish(planned, exposure.incomplete())
+            self._finish(planned, exposure.inherited(), exposure.incomplete())
         exposure.after_all()
         exposure.clean()
         if why := exposure.lost():
             self._fail(job, exposure, why)
+
+    def _stop_following(self, planned: PlannedProduct, exposure: ExposurePlan, why: str) -> None:
+        """Exposures of a later stage have lost what they were to work on."""
+        for job, other in self.exposures.values() if planned.passed else ():
+            if other.upstream is exposure:
+                self._fail(job, other, f"{planned.final.name} is not made: {why}")
 
     def _lose_slit(self, job: Job, exposure: ExposurePlan, receipt: Receipt) -> None:
         """A slit failed: it is left out of the products, the others go on."""
@@ -248,9 +267,14 @@ class _Work:
         if not job.skip:
             raise JwstDaskError(text)
 
-    def _finish(self, planned: PlannedProduct, lacking: str = "") -> None:
+    def _finish(self, planned: PlannedProduct, late: Mapping[str, Any], lacking: str = "") -> None:
         from jwst_dask.io.layout import finish
+        from jwst_dask.io.patch import patch
 
+        if late and planned.product.extension == ".fits":
+            patch(str(planned.temporary), late)
+        if planned.passed:
+            planned.temporary = _second_name(Path(str(planned.temporary)), planned.final, self.opts.run_id)
         if planned.product.extension == ".fits":
             finish(str(planned.temporary), planned.final, checksum=bool(setting("fits.checksum", self.opts.checksum)), fsync=bool(setting("fits.fsync")))
         else:
@@ -276,9 +300,10 @@ class _Work:
                 why = f"{job.name}: level-3 products not made, because {', '.join(broken)} failed; run again with --resume"
                 self._note_failure(job, todo, why)
                 continue
+            late = job.exposures[0].inherited()  # as blending takes it, from the first
             for planned in todo:
                 if planned.product.spectra:
-                    self._finish(planned)
+                    self._finish(planned, late)
                 else:
                     self._catalogue(job, planned)
 
@@ -316,6 +341,18 @@ def temporary_of(final: Path, run_id: str) -> str:
     return temporary(final, run_id)
 
 
+def _second_name(path: Path, final: Path, run_id: str) -> Path:
+    """Another temporary name for a file that tasks go on reading under the one it has; a copy where files cannot have two."""
+    other = Path(temporary_of(final, run_id))
+    other.parent.mkdir(parents=True, exist_ok=True)
+    other.unlink(missing_ok=True)
+    try:
+        os.link(path, other)
+    except OSError:
+        shutil.copyfile(path, other)
+    return other
+
+
 def _discard(planned: PlannedProduct) -> None:
     if planned.temporary is not None:
         planned.temporary.unlink(missing_ok=True)
@@ -338,7 +375,7 @@ def _manifest(plan: Plan, text: str, opts: Any, result: Result, earlier: Result)
         "bytes_read": sum(r.bytes_read for r in receipts), "bytes_written": sum(r.bytes_written for r in receipts),
         "products": [p.final.name for job in plan.jobs for p in job.products() if p.final.name in result.products],
     }  # fmt: skip
-    name = f"{opts.run_id}-{plan.jobs[0].pipeline.alias if plan.jobs else 'nothing'}.json"
+    name = f"{opts.run_id}-{'+'.join(dict.fromkeys(job.pipeline.alias for job in plan.jobs)) or 'nothing'}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(record, indent=1, default=str))

@@ -28,7 +28,7 @@ def plan_level3(job: Job, request: Request, opts: Any) -> None:
             continue
         final = opts.output_dir / _name(item, request, extracted[0].stages)
         stages: list[Mapping[str, Any]] = [ledger.stage_record(s) | {"exposure": e.name} for e in extracted for s in e.stages if s.step.alias in before]
-        key = ledger.product_key([ledger.Identity.of(e.file.path) for e in extracted], stages,
+        key = ledger.product_key([opts.identity(e.draft.path) for e in extracted], stages,
                                  {"version": jwst_dask.__version__, "pipeline": job.pipeline.alias, "product": final.name,
                                   "table": request.table, "pool": request.pool})  # fmt: skip
         links = extracted[0].links()

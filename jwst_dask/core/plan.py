@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jwst_dask.core.blocks import ZEROS, BlockTask, Write
+from jwst_dask.core.blocks import ZEROS, BlockTask, LookTask, Write
 from jwst_dask.core.chunks import COPIES, RESERVE, ChunkPlan
 from jwst_dask.core.execute import Resources
 from jwst_dask.core.pipeline import Pipeline, Product, Setting
 from jwst_dask.core.prepare import Stage, StateStore
+from jwst_dask.core.step import LOOK
 from jwst_dask.data.exposure import CUBES, Draft
 
 COMMON = ("skip", "save_results", "suffix", "output_dir", "output_file")
@@ -36,6 +37,10 @@ class PlannedProduct:
     model, shapes, recorded
         Of products of stage 1: the model it was laid out from, shapes of its images, and the steps before it; its headers are written again
         when all tasks are done.
+    passed : bool
+        A later stage of the same run reads it, from its temporary file.
+    passing : bool
+        And nobody else wants it.
     """
 
     product: Product
@@ -49,6 +54,8 @@ class PlannedProduct:
     model: Any = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     recorded: tuple[str, ...] = ()
+    passed: bool = False
+    passing: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -58,7 +65,21 @@ class PlannedProduct:
 
 @dataclass
 class ExposurePlan:
-    """One exposure (segment) through one pipeline."""
+    """One exposure (segment) through one pipeline.
+
+    Attributes
+    ----------
+    prior : list of Stage
+        Steps of the pipeline before, which in a run of several stages its tasks do first.
+    upstream : ExposurePlan, optional
+        The exposure of an earlier stage of the same run whose product it reads.
+    demanded : bool
+        Whether products that are only passed on are wanted.
+    joined : bool
+        The tasks of a later stage do its steps.
+    late : dict
+        Metadata that were not known before all tasks were done.
+    """
 
     index: int
     name: str
@@ -68,6 +89,11 @@ class ExposurePlan:
     products: list[PlannedProduct]
     chunks: ChunkPlan
     tables: dict[str, Any] = field(default_factory=dict)
+    prior: list[Stage] = field(default_factory=list)
+    upstream: ExposurePlan | None = None
+    demanded: bool = True
+    joined: bool = False
+    late: dict[str, Any] = field(default_factory=dict)
 
     def links(self) -> list[Stage]:
         """Steps that touch pixels, in order."""
@@ -75,18 +101,27 @@ class ExposurePlan:
 
     def ntasks(self) -> int:
         """Tasks of a run."""
-        return len(self.chunks.bounds)
+        return len(self.chunks.bounds) + self.looks()
+
+    def looks(self) -> int:
+        """Tasks that look at the first integration."""
+        return sum(LOOK in stage.state for stage in [*self.prior, *self.stages])
 
     def summary(self) -> str:
         """What is done with it, in a few words."""
         ny, nx = self.draft.shape
         size = self.chunks.bounds[0][1] - self.chunks.bounds[0][0] if self.chunks.bounds else 0
         halo = f", halo {self.chunks.halo}" if self.chunks.halo else ""
-        return f"{self.draft.nints} integrations to {ny} x {nx}, {len(self.chunks.bounds)} blocks of {size}{halo}"
+        blocks = "in the blocks of the next stage" if self.joined else f"{len(self.chunks.bounds)} blocks of {size}{halo}"
+        return f"{self.draft.nints} integrations to {ny} x {nx}, {blocks}"
 
     def bytes_read(self) -> int:
         """Bytes of pixels that will be read, halos included."""
         return _read(self)
+
+    def inherited(self) -> dict[str, Any]:
+        """Metadata that the stages before it in the same run could not know when it was planned."""
+        return {} if self.upstream is None else self.upstream.inherited() | self.upstream.late
 
     def note(self, receipt: Any) -> None:
         """Take note of what a finished task says."""
@@ -124,31 +159,51 @@ class ExposurePlan:
 
     def pending(self) -> list[PlannedProduct]:
         """Products of this exposure still to be made."""
-        return [p for p in self.products if not p.done]
+        return [p for p in self.products if not p.done and (self.demanded or not p.passing)]
 
-    def tasks(self, store: StateStore, level3: PlannedProduct | None, ver: int) -> list[BlockTask]:
+    def wants_source(self, level3: PlannedProduct | None) -> bool:
+        """Whether its tasks read its file: there is something to make, and no product of its own to make it from."""
+        after = [p.after for p in self.pending()] + ([level3.after] if level3 is not None else [])
+        return bool(after) and self._start(min(after)) is None
+
+    def tasks(self, store: StateStore, level3: PlannedProduct | None, ver: int) -> list[Any]:
         """Block tasks for what is still to be made; none if nothing is."""
         wanted = [p for p in self.pending() if p.layout is not None]
         table = level3 is not None and not level3.done
         if not wanted and not table:
             return []
-        links, source, skip = self.links(), self.file, 0
-        last = max([p.after for p in wanted] + ([len(links)] if table else []))
+        first, links, source, skip = len(self.prior), self.links(), self.file, 0
+        last = first + max([p.after for p in wanted] + ([len(links)] if table else []))
         base = self._start(min([p.after for p in wanted] + ([level3.after] if table and level3 is not None else [])))
         if base is not None:
             from jwst_dask.io.fits import scan
 
-            source, skip = scan(str(base.final)), base.after
-        chain = tuple((stage.step, store.put(stage.state)) for stage in links[skip:last])
-        writes = [Write(str(p.temporary), p.after - skip, *places(p)) for p in wanted]
+            source, skip = scan(str(base.final)), first + base.after
+        chosen = [*self.prior, *links][skip:last]
+        writes = [Write(str(p.temporary), first + p.after - skip, *places(p)) for p in wanted]
         if table and level3 is not None and level3.layout is not None:
-            writes.append(Write(str(level3.temporary), level3.after - skip, (), level3.layout.regions[("EXTRACT1D", ver)]))
-        halo = max((stage.halo(self.draft.nints) for stage in links[skip:last]), default=0)
+            writes.append(Write(str(level3.temporary), first + level3.after - skip, (), level3.layout.regions[("EXTRACT1D", ver)]))
+        halo = min(max((stage.halo(self.draft.nints) for stage in chosen), default=0), self.draft.nints)
         keep = ("white_light", "white_light_times") if table else ()
-        return [
-            BlockTask(f"{self.name}[{a}:{b}]", self.index, source, a, b, min(halo, self.draft.nints), chain, tuple(writes), keep)
-            for a, b in self.chunks.bounds
-        ]
+        looks, chain = self._chained(store, source, halo, chosen)
+        needs = tuple(task.name for task in looks[-1:])
+        blocks = [BlockTask(f"{self.name}.{self.index}[{a}:{b}]", self.index, source, a, b, halo, chain, tuple(writes), keep, needs=needs)
+                  for a, b in self.chunks.bounds]  # fmt: skip
+        return [*looks, *blocks]
+
+    def _chained(self, store: StateStore, source: Any, halo: int, stages: list[Stage]) -> tuple[list[LookTask], tuple[tuple[Any, str], ...]]:
+        """Steps with the files of their states; and the tasks that complete states which rest on the first integration."""
+        looks: list[LookTask] = []
+        chain: list[tuple[Any, str]] = []
+        for stage in stages:
+            path = store.put(stage.state)
+            if LOOK in stage.state:
+                name, whole = f"{self.name}.{self.index}[{stage.step.alias} looks]", str(store.folder / f"looked-{self.index}-{len(chain)}.npz")
+                needs = tuple(task.name for task in looks[-1:])
+                looks.append(LookTask(name, self.index, source.path, source, halo, tuple(chain), stage.step, path, whole, needs))
+                path = whole
+            chain.append((stage.step, path))
+        return looks, tuple(chain)
 
     def _start(self, before: int) -> PlannedProduct | None:
         """The latest finished image product that everything still to be made comes after."""
@@ -192,6 +247,15 @@ class Job:
         """All products, exposure by exposure, then level 3."""
         return [p for e in self.exposures for p in e.products] + self.level3
 
+    def table(self) -> PlannedProduct | None:
+        """The level-3 spectra if they, or the catalogue made along with them, are to be made."""
+        spectra = next((p for p in self.level3 if p.product.spectra), None)
+        if spectra is None or all(p.done for p in self.level3):
+            return None
+        if spectra.done:  # only the catalogue is missing: extract again, write nothing but the catalogue
+            return PlannedProduct(spectra.product, spectra.final, None, max(p.after for p in self.level3), spectra.key)
+        return spectra
+
 
 @dataclass
 class Plan:
@@ -212,7 +276,8 @@ class Plan:
 
     def ntasks(self) -> int:
         """Block tasks of a full run (finished products not counted)."""
-        return sum(e.ntasks() for job in self.jobs for e in job.exposures if _work(job, e))
+        exposures = [e for job in self.jobs for e in job.exposures if _work(job, e)]
+        return sum(e.ntasks() for e in exposures) + len({e.upstream.index for e in exposures if e.upstream is not None and e.upstream.pending()})
 
     def bytes_read(self) -> int:
         """Bytes of pixels that will be read, halos included."""
@@ -235,7 +300,8 @@ def _work(job: Job, exposure: ExposurePlan) -> bool:
 def _read(exposure: ExposurePlan) -> int:
     nints, halo = exposure.draft.nints, exposure.chunks.halo
     per = sum(math.prod(hdu.shape) * hdu.native.itemsize for hdu in exposure.file.hdus if hdu.name.lower() in CUBES) // max(1, nints)
-    return int(per) * sum(min(nints, stop + halo) - max(0, start - halo) for start, stop in exposure.chunks.bounds)
+    looked_at = exposure.looks() * min(nints, 1 + halo)
+    return int(per) * (looked_at + sum(min(nints, stop + halo) - max(0, start - halo) for start, stop in exposure.chunks.bounds))
 
 
 def describe(plan: Plan, verbose: bool = False) -> list[str]:

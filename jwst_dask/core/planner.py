@@ -14,7 +14,7 @@ import numpy as np
 import jwst_dask
 from jwst_dask.core import chunks, execute, ledger, prepare
 from jwst_dask.core.config import setting
-from jwst_dask.core.errors import InputError, JwstDaskError
+from jwst_dask.core.errors import InputError, JwstDaskError, NotYet
 from jwst_dask.core.inputs import Request
 from jwst_dask.core.pipeline import Pipeline, Product
 from jwst_dask.core.plan import ExposurePlan, PlannedProduct
@@ -59,6 +59,7 @@ class ExposurePlanner:
         self.book = ledger.Ledger(opts.output_dir)
         self.products: list[PlannedProduct] = []
         self.own: Mapping[str, Any] = {}
+        self.later = False
 
     @property
     def takes_ramps(self) -> bool:
@@ -81,7 +82,7 @@ class ExposurePlanner:
         try:
             with _uncollected():
                 return self._exposure(index, path)
-        except (JwstDaskError, OSError):
+        except (JwstDaskError, NotYet, OSError):
             raise
         except Exception as error:  # what a damaged file may set off has no end
             raise InputError(f"{os.path.basename(path)}: cannot be processed ({type(error).__name__}: {error}); --verbose shows where") from error
@@ -91,6 +92,7 @@ class ExposurePlanner:
         from jwst_dask.data.schema import check_file
         from jwst_dask.io.fits import scan
         from jwst_dask.io.ramps import is_ramp
+        from jwst_dask.io.source import CHANGING
 
         file = scan(path)
         if is_ramp(file):
@@ -106,10 +108,11 @@ class ExposurePlanner:
         draft = draft_of(path)
         draft.model.meta.asn.pool_name, draft.model.meta.asn.table_name = self.request.pool, self.request.table
         exp_type = str(draft.model.meta.exposure.type)
-        order = self.pipeline.order(exp_type, os.path.basename(path))
+        order = self.opts.until(self.pipeline.order(exp_type, os.path.basename(path)))
+        self.later = file.mtime_ns == CHANGING
         if self.pipeline.level == 3:
             _must_be_series(draft)
-        self.inputs = [ledger.Identity.of(path), *(ledger.Identity.of(name) for names in self.request.members.values() for name in names)]
+        self.inputs = [self.opts.identity(path), *(self.opts.identity(name) for names in self.request.members.values() for name in names)]
         draft.members, draft.beside = self.request.members, self.opts.beside
         if self.pipeline.level == 2 and exp_type in MANY_SLITS:
             return self._slits(index, file, draft, order, exp_type)
@@ -122,7 +125,7 @@ class ExposurePlanner:
 
     def _prepared(self, draft: Draft, order: tuple[str | Product, ...], exp_type: str) -> list[prepare.Stage]:
         return prepare.prepare(draft, order, self.steps, self._references, self._provenance(), members=self.request.members,
-                               unrecorded=self.pipeline.unrecorded.get(exp_type, ()), on_product=self._product, pixels=self.opts.pixels)  # fmt: skip
+                               unrecorded=self.pipeline.unrecorded.get(exp_type, ()), on_product=self._product, pixels=self.opts.pixels, later=self.later)  # fmt: skip
 
     def _slits(self, index: int, file: Any, draft: Draft, order: tuple[str | Product, ...], exp_type: str) -> ExposurePlan:
         """An exposure with many slits: frame steps are prepared here, those of the slits where the slits are."""
@@ -143,7 +146,7 @@ class ExposurePlanner:
             draft.log.append(f"{MASTER}: {why.reason}")
         slits.keys(out, self.inputs)
         for product in slits.suffixes(out):
-            final = Path(product.folder or self.opts.output_dir).absolute() / self._name(product, draft)
+            final = Path(product.folder or self.opts.folder).absolute() / self._name(product, draft)
             key = ledger.product_key(self.inputs, [], {"slits": [slit.key for slit in chosen], "product": final.name, "version": jwst_dask.__version__})
             done = self.opts.resume and self.book.is_current(final, key)
             self.products.append(PlannedProduct(product, final, None, 0, key, done))
@@ -164,7 +167,7 @@ class ExposurePlanner:
             return
         from jwst_dask.io.layout import plan_layout
 
-        final = Path(product.folder or self.opts.output_dir).absolute() / self._name(product, draft)
+        final = Path(product.folder or self.opts.folder).absolute() / self._name(product, draft)
         model = draft.extras[product.extra] if product.extra else draft.spectra if product.spectra else draft.model
         model.meta.filename = final.name
         key = ledger.product_key(self.inputs, [ledger.stage_record(s) for s in stages],

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from jwst_dask.core.errors import InputError, JwstDaskError
+from jwst_dask.core.errors import InputError, JwstDaskError, NotYet
 from jwst_dask.core.pipeline import Product
 from jwst_dask.core.step import Skip, State, Step
 from jwst_dask.data.exposure import Block, Draft
@@ -102,6 +102,7 @@ def prepare(
     on_product: Callable[[Product, Draft, list[Stage]], None] | None = None,
     prior: Sequence[Stage] = (),
     pixels: bool = True,
+    later: bool = False,
     unchanged: bool = False,
 ) -> list[Stage]:
     """Prepare every step of a chain for one exposure.
@@ -127,6 +128,8 @@ def prepare(
         Steps that the exposure has been through since its file was written.
     pixels : bool
         Whether a step may look at the first integration (`Draft.first`); a plan that is only printed says no.
+    later : bool
+        The file's pixels are only to come (`Draft.later`).
     unchanged : bool
         Whether ``save_results`` of a step that finds nothing to do saves what it was given.
 
@@ -142,7 +145,7 @@ def prepare(
     """
     stages: list[Stage] = []
     seen: set[str] = set()
-    draft.steps, draft.members = steps, members or {}
+    draft.steps, draft.members, draft.later = steps, members or {}, later
     for item in order:
         if isinstance(item, Product):
             if on_product is not None and _wanted(item, stages):
@@ -208,6 +211,8 @@ def _prepare_step(draft: Draft, step: Step, meta: Mapping[str, Any], references:
             answer = step.prepare(draft, refs)
     except JwstDaskError as error:
         raise type(error)(str(error) if str(error).startswith(os.path.basename(draft.path)) else where + str(error)) from error
+    except NotYet:
+        raise
     except Exception as error:  # what a damaged file or reference may set off has no end
         read = ", ".join(f"{reftype} {path}" for reftype, path in refs.used.items() if path != "N/A")
         raise InputError(f"{where}{type(error).__name__}: {error}"

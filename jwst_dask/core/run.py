@@ -20,7 +20,7 @@ from jwst_dask.core.errors import InputError, JwstDaskError, ParameterError
 from jwst_dask.core.inputs import Request, expand, requests
 from jwst_dask.core.layers import layers, share
 from jwst_dask.core.level3 import plan_level3
-from jwst_dask.core.pipeline import Pipeline, settle
+from jwst_dask.core.pipeline import Pipeline, Product, settle
 from jwst_dask.core.plan import Job, Plan
 from jwst_dask.core.planner import ExposurePlanner, draft_of
 from jwst_dask.pipelines import table
@@ -47,6 +47,12 @@ class Options:
     beside : tuple of str
         Folders where members of associations, and files that go with exposures, are looked for: what an earlier stage of the same run
         has made, and where its inputs are.
+    between : Path, optional
+        Where products go that only the next stage of the same run takes.
+    upto : str
+        Suffix of the product that the next stage takes: steps after it are left out.
+    made : mapping
+        Paths of products of the same run -> their keys in the ledger, which say more than the files themselves.
     pixels : bool
         Steps may look at the first integration of an exposure while they prepare; not in a plan that is only shown.
     """
@@ -62,12 +68,30 @@ class Options:
     pixels: bool = True
     sources: Any = None
     beside: tuple[str, ...] = ()
+    between: Path | None = None
+    upto: str = ""
+    made: Mapping[str, str] = field(default_factory=dict)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     @property
     def workspace(self) -> Path:
         """Folder of the ledger and the prepared states."""
         return self.output_dir / ledger.FOLDER
+
+    @property
+    def folder(self) -> Path:
+        """Where products go."""
+        return self.between or self.output_dir
+
+    def identity(self, path: str | os.PathLike[str]) -> ledger.Identity:
+        """A file as it counts in the keys of what is made of it."""
+        key = self.made.get(os.fspath(path))
+        return ledger.Identity.of(path) if key is None else ledger.Identity(f"{os.path.basename(path)} {key}", -1, -1)
+
+    def until(self, order: tuple[str | Product, ...]) -> tuple[str | Product, ...]:
+        """Steps and products of an order that are wanted."""
+        last = next((k for k, item in enumerate(order) if self.upto and isinstance(item, Product) and item.suffix == self.upto), len(order))
+        return order[: last + 1]
 
 
 def plan(inputs: Any, pipeline: str = "auto", *, params: Mapping[str, Any] | None = None, pars_file: str | None = None, client: Any = None,
@@ -87,8 +111,14 @@ def plan(inputs: Any, pipeline: str = "auto", *, params: Mapping[str, Any] | Non
     client : distributed.Client, optional
         Default: the active one, else threads.
     **options
-        Fields of `Options`.
+        Fields of `Options`; ``stages`` and ``save_intermediate`` as for `run`.
     """
+    stages, keep = options.pop("stages", None), bool(options.pop("save_intermediate", False))
+    if stages:
+        from jwst_dask.core.stages import plan_stages
+
+        _only_auto(pipeline)
+        return plan_stages(inputs, stages, params=params, pars_file=pars_file, client=client, save_intermediate=keep, **options)
     opts = _options({**options, "pixels": False})
     paths = expand(inputs)
     auto = pipeline == "auto"
@@ -248,7 +278,7 @@ def run(inputs: Any, pipeline: str = "auto", *, params: Mapping[str, Any] | None
     is among the inputs.
 
     stages : str or sequence of int
-        ``"1,2,3"``: the pipelines of these stages one after the other, see `jwst_dask.core.stages.run_stages`.
+        ``"1,2,3"``: the pipelines of these stages as one graph, see `jwst_dask.core.stages.run_stages`.
     save_intermediate : bool
         With `stages`: keep what a later stage takes.
 
@@ -266,11 +296,15 @@ def run(inputs: Any, pipeline: str = "auto", *, params: Mapping[str, Any] | None
     if stages:
         from jwst_dask.core.stages import run_stages
 
-        if pipeline != "auto":
-            raise ParameterError(f"--stages chooses the pipelines; leave {pipeline} out, or run it alone")
+        _only_auto(pipeline)
         return run_stages(inputs, stages, params=params, pars_file=pars_file, client=client, progress=progress, save_intermediate=keep, **options)
     return run_pipeline(inputs, None if pipeline == "auto" else table.pipeline(pipeline), params=params, pars_file=pars_file, client=client,
                         progress=progress, **options)  # fmt: skip
+
+
+def _only_auto(pipeline: str) -> None:
+    if pipeline != "auto":
+        raise ParameterError(f"--stages chooses the pipelines; leave {pipeline} out, or run it alone")
 
 
 def run_pipeline(inputs: Any, pipeline: Pipeline | None, *, params: Mapping[str, Any] | None = None, pars_file: str | None = None,

@@ -1,22 +1,32 @@
-"""Several stages in one command: from raw ramps to a white-light curve, with what lies between in a folder that goes when all is done."""
+"""Several stages in one command and one graph: from raw ramps to a white-light curve.
+
+All stages are planned before anything runs: what one passes on to the next is laid out as a product is, so that the next can be planned from
+its headers and its tree; then the tasks of all go to the scheduler together, those of a later stage behind one task of the exposure they need.
+Rates lie in scratch until the next stage has read them (fits work on rows, the next stage on integrations), as ramps do between passes. Calibrated
+integrations stay in memory: tasks of stage 3 do the steps of stage 2 first. Only where a step has to see pixels of the stage before while it is planned,
+that stage is run first.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jwst_dask
 from jwst_dask.core import execute, ledger
+from jwst_dask.core.chain import Chain
 from jwst_dask.core.errors import InputError, JwstDaskError, ParameterError
-from jwst_dask.core.finish import Result, carry_out
+from jwst_dask.core.finish import Result
 from jwst_dask.core.inputs import expand
 from jwst_dask.core.layers import share
 from jwst_dask.core.pipeline import Pipeline, settle
+from jwst_dask.core.plan import Plan
 from jwst_dask.pipelines import table
 
 log = logging.getLogger(__name__)
@@ -46,7 +56,7 @@ def parse_stages(text: str | Sequence[int]) -> tuple[int, ...]:
 
 def run_stages(inputs: Any, stages: str | Sequence[int], *, params: Mapping[str, Any] | None = None, pars_file: str | None = None, client: Any = None,
                progress: Any = None, save_intermediate: bool = False, **options: Any) -> Result:  # fmt: skip
-    """Run the pipelines of consecutive stages, each on what the one before has made.
+    """Run the pipelines of consecutive stages, as one graph.
 
     Parameters
     ----------
@@ -72,46 +82,58 @@ def run_stages(inputs: Any, stages: str | Sequence[int], *, params: Mapping[str,
     JwstDaskError
         With ``on_error="raise"``, at the first failure; with `resume`, what is there is not made again.
     """
-    from jwst_dask.core import run
-
-    numbers, opts = parse_stages(stages), run._options(options)
+    opts, loose, asns, pipelines = _understood(inputs, stages, params, options)
     client = client or (execute.active_client() if not opts.scheduler else None)
-    where = execute.resources(client, opts.scheduler, opts.threads)
-    between = opts.output_dir if save_intermediate else opts.workspace / BETWEEN
-    loose, asns = _sorted(expand(inputs), opts)
-    chain = _chain(loose, asns, numbers, opts)
-    given = params or {}
-    for pipeline in chain:  # a mistake should show now
-        settle(pipeline, [("user", share(pipeline, given, tuple(one.alias for one in chain)))])
-    result, paths, failed = Result(opts.output_dir), loose, False
-    book, key = ledger.Ledger(opts.output_dir), _key(chain, [*loose, *sum(asns.values(), [])], given, pars_file, save_intermediate)
+    between = opts.workspace / BETWEEN
+    result = Result(opts.output_dir)
+    book, key = ledger.Ledger(opts.output_dir), _key(list(pipelines.values()), [*loose, *sum(asns.values(), [])], params or {}, pars_file, save_intermediate)
     if opts.resume and (there := _all_there(book, key, opts.output_dir)):
         log.info("all products of stages %s are current, nothing is made again", stages)
         result.products = there
         return result
-    for number, pipeline in zip(numbers, chain):
-        last = number == numbers[-1]
-        paths = asns.get(number) or paths
-        mine = replace(opts, output_dir=opts.output_dir if last else between, beside=(str(between), *dict.fromkeys(os.path.dirname(os.path.abspath(path)) for path in loose)))
-        mine.output_dir.mkdir(parents=True, exist_ok=True)
-        plan = run._plan(pipeline, paths, given, pars_file, mine, where, tuple(one.alias for one in chain))
-        if failed and number == 3:
-            for job in plan.jobs:
-                job.level3, job.failures = [], [*job.failures, f"{job.name}: {run.WITHOUT_LEVEL3}"]
-        try:
-            carry_out(plan, mine, client, result, progress)
-        except JwstDaskError:
-            if between != opts.output_dir:
-                log.warning("what was made so far is kept for --resume in %s", between)
-            raise
-        failed |= any(job.failures for job in plan.jobs)
-        if not last:
-            paths = _passed_on(plan, result, number, pipeline)
-    _tidy(result, opts.output_dir, between, failed)
-    if not failed:
+    for folder in between.glob("run-*"):
+        log.info("removing %s, left by a run that did not end", folder)
+        shutil.rmtree(folder, ignore_errors=True)
+    chain = Chain(opts, between, between / f"run-{opts.run_id}", save_intermediate, params or {}, pars_file, client, result, progress)
+    try:
+        chain.add_all(pipelines, loose, asns)
+        chain.carry_out()
+    except JwstDaskError:
+        if list(between.glob("*.fits")):
+            log.warning("what was made so far is kept for --resume in %s", between)
+        raise
+    finally:
+        shutil.rmtree(chain.laid_out, ignore_errors=True)
+        _remove_empty(between)
+    _tidy(result, between, chain.failed)
+    if not chain.failed:
         made = {name: ledger.Identity.of(path).__dict__ for name, path in result.products.items()}
         book.record(opts.output_dir / f"{ENTRY}-{key[:16]}", key, made=made)
     return result
+
+
+def plan_stages(inputs: Any, stages: str | Sequence[int], *, params: Mapping[str, Any] | None = None, pars_file: str | None = None, client: Any = None,
+                save_intermediate: bool = False, **options: Any) -> Plan:  # fmt: skip
+    """What `run_stages` would do; parameters as there."""
+    opts, loose, asns, pipelines = _understood(inputs, stages, params, {**options, "pixels": False})
+    client = client or (execute.active_client() if not opts.scheduler else None)
+    with tempfile.TemporaryDirectory(prefix="jwst_dask-plan-") as folder:
+        chain = Chain(opts, opts.workspace / BETWEEN, Path(folder), save_intermediate, params or {}, pars_file, client, Result(opts.output_dir))
+        chain.add_all(pipelines, loose, asns)
+        return chain.plan()
+
+
+def _understood(inputs: Any, stages: str | Sequence[int], params: Mapping[str, Any] | None,
+                options: Mapping[str, Any]) -> tuple[Any, list[str], dict[int, list[str]], dict[int, Pipeline]]:  # fmt: skip
+    """Options, exposures, associations by stage, and pipelines by stage."""
+    from jwst_dask.core.run import _options
+
+    numbers, opts = parse_stages(stages), _options(options)
+    loose, asns = _sorted(expand(inputs), opts)
+    pipelines = dict(zip(numbers, _chain(loose, asns, numbers, opts)))
+    for pipeline in pipelines.values():  # a mistake should show now
+        settle(pipeline, [("user", share(pipeline, params or {}, tuple(one.alias for one in pipelines.values())))])
+    return opts, loose, asns, pipelines
 
 
 def _key(chain: Sequence[Pipeline], paths: Sequence[str], given: Mapping[str, Any], pars_file: str | None, keep: bool) -> str:
@@ -150,7 +172,14 @@ def _chain(loose: list[str], asns: Mapping[int, list[str]], numbers: Sequence[in
 
     if not loose:
         raise InputError("--stages needs exposures, not associations only")
-    header = scan(loose[0]).keywords("PRIMARY")
+    header: Mapping[str, Any] = {}
+    for path in loose:
+        try:
+            header = scan(path).keywords("PRIMARY")
+            break
+        except InputError:  # said again when it is planned, if the others go on
+            if opts.on_error != "skip" or path == loose[-1]:
+                raise
     exp_type = str(header.get("EXP_TYPE", "")).strip()
     suffix = split_suffix(os.path.basename(loose[0]))[1]
     known = table.PIPELINES_BY_EXP_TYPE.get(exp_type)
@@ -164,34 +193,17 @@ def _chain(loose: list[str], asns: Mapping[int, list[str]], numbers: Sequence[in
     return [table.pipeline(str(name)) for name in names]
 
 
-def _passed_on(plan: Any, result: Result, number: int, pipeline: Pipeline) -> list[str]:
-    """Products that the next stage takes.
-
-    Raises
-    ------
-    InputError
-        When there are none.
-    """
-    out = []
-    for job in plan.jobs:
-        for exposure in job.exposures:
-            series = str(exposure.draft.model.meta.visit.tsovisit) == "True" or exposure.draft.model.meta.exposure.type in ("NRS_BRIGHTOBJ", "NRC_TSGRISM", "NRC_TSIMAGE")
-            wanted = {1: ("rateints",) if series and (exposure.draft.model.meta.exposure.nints or 1) > 1 else ("rate",), 2: ("calints", "cal")}[number]
-            found = [p for p in exposure.products if p.product.named(exposure.draft.is_cube) in wanted and p.final.name in result.products]
-            out += [str(result.products[p.final.name]) for p in found[:1]]
-    if not out:
-        raise InputError(f"{pipeline.alias} has made nothing that the next stage takes")
-    return out
-
-
-def _tidy(result: Result, folder: Path, between: Path, failed: bool) -> None:
+def _tidy(result: Result, between: Path, failed: bool) -> None:
     """Forget what was only made for a later stage, and remove it if all went well."""
-    if between == folder:
-        return
     kept = {name: path for name, path in result.products.items() if Path(path).parent != between}
     gone = set(result.products) - set(kept)
     result.products, result.made = kept, [name for name in result.made if name not in gone]
-    if failed:
-        log.warning("what was made for later stages is kept for --resume in %s", between)
-    else:
+    if not failed:
         shutil.rmtree(between, ignore_errors=True)
+    elif between.exists():
+        log.warning("what was made for later stages is kept for --resume in %s", between)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # it is not there, or what is in it is kept
+        folder.rmdir()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 """What the blocks of one exposure need of a prepared step: arrays and plain scalars by name (saved with `numpy.savez`)."""
+LOOK = "look"
+"""In a state: that `Step.look` has to complete it, when the first integration is there."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,10 @@ class Step:
 
         Reads references, never pixels (but for `Draft.first`). Called after `applies` said yes. A step may have nothing to prepare.
         """
+        return {}
+
+    def look(self, first: Block, state: State) -> State:
+        """What a state that was prepared before there were pixels (`Draft.later`) lacks, from the first integration as it reaches the step."""
         return {}
 
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:

@@ -40,6 +40,8 @@ class Draft:
     first : callable
         Gives the first integration as it reaches the step that is being prepared; None while a plan is only printed.
         Of a slit's draft always there: the whole cut-out.
+    later : bool
+        Pixels are only to come in the same run: `first` would give an error, and a step that can leaves its look at them to `Step.look`.
     members : mapping
         Paths of the association's other members, by type (``background``, ``imprint``, ...).
     slits : list of SlitSpec
@@ -66,6 +68,7 @@ class Draft:
     spectra: Any = None
     extras: dict[str, Any] = field(default_factory=dict)
     first: Callable[[], Block] | None = None
+    later: bool = False
     log: list[str] = field(default_factory=list)
     members: Mapping[str, list[str]] = field(default_factory=dict)
     slits: list[SlitSpec] | None = None

@@ -278,6 +278,7 @@ def read(file: FitsFile, name: str, ver: int = 1, start: int | None = None, stop
         No such extension, or the file was changed or cut since it was scanned.
     """
     hdu = file.hdu(name, ver)
+    source.check_there(file.path, name)
     if len(hdu.shape) < 2:
         raise InputError(f"{file.path}: extension {name} is not an image")
     lead = hdu.shape[:-2]

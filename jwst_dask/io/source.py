@@ -7,17 +7,44 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from jwst_dask.core.errors import InputError
+from jwst_dask.core.errors import InputError, NotYet
 
 if TYPE_CHECKING:
     from jwst_dask.io.fits import FitsFile
+
+
+CHANGING = -1
+"""In place of a time of change: the file is filled in by tasks of the same run, so it may change."""
+_to_come: dict[str, frozenset[str]] = {}
+
+
+@contextmanager
+def to_come(files: Mapping[str, frozenset[str]]) -> Iterator[None]:
+    """While a run is planned: files that it lays out and then fills, and their extensions whose pixels are not there yet."""
+    _to_come.update(files)
+    try:
+        yield
+    finally:
+        for path in files:
+            _to_come.pop(path, None)
+
+
+def check_there(path: str, extension: str) -> None:
+    """Refuse pixels that are only to come.
+
+    Raises
+    ------
+    NotYet
+    """
+    if extension in _to_come.get(path, ()):
+        raise NotYet(f"{path}: {extension} is not there before the run has made it")
 
 
 class Reader(Protocol):
@@ -60,7 +87,7 @@ def stat(path: str | os.PathLike[str]) -> tuple[str, int, int]:
         raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
     if os.path.isdir(name):
         raise InputError(f"{name}: a folder, not a file")
-    return name, found.st_size, found.st_mtime_ns
+    return name, found.st_size, CHANGING if name in _to_come else found.st_mtime_ns
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
@@ -89,7 +116,7 @@ def reader(file: FitsFile) -> Iterator[Reader]:
         raise InputError(f"{file.path}: cannot be read ({error.strerror})") from error
     try:
         now = os.fstat(fd)
-        if path == file.path and (now.st_size, now.st_mtime_ns) != (file.size, file.mtime_ns):
+        if path == file.path and file.mtime_ns != CHANGING and (now.st_size, now.st_mtime_ns) != (file.size, file.mtime_ns):
             raise InputError(f"{file.path}: the file was changed since it was opened; open it again")
         yield _Local(fd, file.path, now.st_size)
     finally:

@@ -1,4 +1,4 @@
-"""Stage 1 from raw exposures to count rates: the same bytes by every way, products of all kinds, several stages in one command."""
+"""Stage 1 from raw exposures to count rates: the same bytes by every way, products of all kinds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from ramp_runs import MODES, digests, raw, scratch, uncals
 
 import jwst_dask
 from jwst_dask import simulate
-from jwst_dask.cli import main
 from jwst_dask.core.standalone import run_step
 
 SMALL = {"bots": 300_000, "miri": 2_000_000}
@@ -153,58 +152,6 @@ def test_zero_frames_and_saturated_ramps_by_every_way(where: Path, tmp_path: Pat
         assert len(found[name][0]) == 10 and not scratch(tmp_path / name / "True")
     assert found["chunk 1"] == found["whole"] == found["100 kB"] and found["whole"][0] != found["whole"][1]
     assert "ZEROFRAME" in fits.open(next((tmp_path / "whole" / "True").glob("*_ramp.fits")))
-
-
-# several stages
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_stages_in_one_command_are_the_pipelines_run_apart(small: Path, tmp_path: Path, mode: str) -> None:
-    one = jwst_dask.run(list(reversed(uncals(small))), stages="1,2,3", output_dir=tmp_path / "one")
-    assert not scratch(tmp_path / "one") and len(one.made) == 4
-    first = jwst_dask.run(uncals(small), "calwebb_tso1", output_dir=tmp_path / "apart")
-    second = jwst_dask.run([str(p) for n, p in first.products.items() if "rateints" in n], "calwebb_spec2", output_dir=tmp_path / "apart")
-    jwst_dask.run([str(p) for n, p in second.products.items() if "calints" in n], "calwebb_tso3", output_dir=tmp_path / "apart")
-    found, apart = digests(tmp_path / "one"), digests(tmp_path / "apart")
-    assert found == {name: apart[name] for name in found}
-    kept = jwst_dask.run(uncals(small), stages="1,2,3", output_dir=tmp_path / "kept", save_intermediate=True)
-    assert digests(tmp_path / "kept") == apart and set(kept.products) == set(apart) and not scratch(tmp_path / "kept")
-    some = jwst_dask.run([str(p) for n, p in first.products.items() if "rateints" in n], stages="2,3", output_dir=tmp_path / "some")
-    assert digests(tmp_path / "some") == found and len(some.made) == 4
-
-
-@pytest.mark.parametrize("mode", ["bots"])
-def test_stages_on_the_command_line(where: Path, tmp_path: Path, mode: str, capfd: pytest.CaptureFixture[str]) -> None:
-    words = ["--output-dir", str(tmp_path / "out"), "--no-progress"]
-    assert main(["run", "--stages", "1,2", *uncals(where), "--save-intermediate", *words]) == 0
-    assert sorted(name.rsplit("_", 1)[1] for name in digests(tmp_path / "out")) == sorted(2 * ["rate.fits", "rateints.fits", "calints.fits", "x1dints.fits"])
-    for given, said in (("1,3", "follow each other"), ("0,1", "1, 2 and 3"), ("a", "numbers"), ("2,3", "does not begin with stage 2"), ("", "--stages")):
-        capfd.readouterr()
-        status = main(["run", f"--stages={given}", *uncals(where), *words])
-        assert status != 0 and said in capfd.readouterr().err or given == ""
-
-
-@pytest.mark.parametrize("mode", ["bots"])
-def test_stages_resume(small: Path, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was made for the next stage is kept when a later one fails, and used."""
-    from jwst_dask.core.errors import JwstDaskError
-
-    with pytest.raises(JwstDaskError):
-        jwst_dask.run(uncals(small), stages="1,2,3", output_dir=tmp_path, params={"steps": {"extract_2d": {"slit_names": ("S200A2",)}}})
-    between = tmp_path / ".jwst_dask" / "between"
-    assert len(list(between.glob("*_rateints.fits"))) == 2 and digests(tmp_path) == {}
-    before = {path: path.stat().st_mtime_ns for path in between.glob("*_rateints.fits")}
-    again = jwst_dask.run(uncals(small), stages="1,2,3", output_dir=tmp_path, resume=True)
-    assert not scratch(tmp_path) and len(again.made) == 4 and before
-    assert not any(":gate]" in receipt.name for receipt in again.receipts)  # no pass of stage 1 was done again
-
-
-@pytest.mark.parametrize("keep", [False, True])
-@pytest.mark.parametrize("mode", ["bots"])
-def test_stages_that_are_done_are_not_done_again(small: Path, tmp_path: Path, mode: str, keep: bool) -> None:
-    first = jwst_dask.run(uncals(small), stages="1,2,3", output_dir=tmp_path, save_intermediate=keep)
-    again = jwst_dask.run(uncals(small), stages="1,2,3", output_dir=tmp_path, save_intermediate=keep, resume=True)
-    assert len(first.made) == (12 if keep else 4) and again.made == [] and again.receipts == [] and not scratch(tmp_path)
 
 
 @pytest.mark.parametrize("mode", ["bots"])

@@ -43,7 +43,7 @@ def plan_ramp(planner: Any, index: int, file: Any) -> RampExposurePlan:
 
     check_input(file)
     draft = ramp_draft(file.path, file)
-    draft.folder = str(planner.opts.output_dir)
+    draft.folder = str(planner.opts.folder)
     exp_type = str(draft.model.meta.exposure.type)
     order = planner.pipeline.order(exp_type, os.path.basename(file.path))
     planner.inputs = [ledger.Identity.of(file.path)]
@@ -105,7 +105,7 @@ def plan_product(planner: Any, product: Product, draft: Draft, stages: list[Stag
     from jwst_dask.io.names import product_name
 
     name = product_name(product.base or planner.request.name, product.suffix)
-    final = Path(product.folder or planner.opts.output_dir).absolute() / name
+    final = Path(product.folder or planner.opts.folder).absolute() / name
     shapes: dict[str, tuple[int, ...]] = {}
     arrays: dict[str, str] = {}
     if product.extra and product.extra in getattr(stages[-1].step, "ramp_side_products", stages[-1].step.side_products):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jwst_dask.core.memo import memo
-from jwst_dask.core.step import Skip, State
+from jwst_dask.core.step import LOOK, Skip, State
 from jwst_dask.kernels.extract import MEDIAN, NO_FIT, NPIXELS, POLYNOMIAL
 from jwst_dask.steps.stage2.extract_1d import apcorr as correction
 from jwst_dask.steps.stage2.extract_1d import encircled, slit, table
@@ -20,7 +20,7 @@ from jwst_dask.steps.stage2.extract_1d.target import Target, describe, is_tso
 from jwst_dask.steps.stage2.extract_1d.view import view_of
 
 if TYPE_CHECKING:
-    from jwst_dask.data.exposure import Draft
+    from jwst_dask.data.exposure import Block, Draft
     from jwst_dask.refs.crds import References
     from jwst_dask.steps.stage2.extract_1d.step import Extract1dStep
 
@@ -124,23 +124,26 @@ def aperture_correction(step: Extract1dStep, draft: Draft, target: Target, geome
     if not tables["fixed"]:
         sizes, factors = encircled.dense(sizes, factors) if step.apcorr_any_size else (sizes, factors)
         return {"sizes": sizes, "factors": factors}
-    npixels = _npixels(draft, geometry, state)
-    if step.apcorr_any_size:
-        return {"factor": encircled.factors_for(sizes, factors, npixels[None])[0]}
-    return {"factor": correction.factors_at(sizes, factors, npixels)}
-
-
-def _npixels(draft: Draft, geometry: Geometry, state: State) -> np.ndarray:
-    """Number of pixels that count at each wavelength of the first integration, or of the aperture if it is not at hand."""
+    fixed = {"fixed_sizes": sizes, "fixed_factors": factors, "any_size": step.apcorr_any_size}
+    if draft.later:
+        return fixed | {LOOK: True}
     first = first_block(draft)
-    if first is None:
-        npixels = geometry.profiles[0].sum(axis=0 if geometry.aperture.horizontal else 1)
-    else:
-        extractor = Extractor(state | {"save_scene": False, "save_residual": False})
-        extractor.make_images(first)
-        npixels = extractor.sums(first, 0, 1)[0, NPIXELS]
-    kept: np.ndarray = npixels[geometry.keep]
-    return kept
+    if first is None:  # the aperture as it is meant to be
+        return {"factor": _factor(fixed, geometry.profiles[0].sum(axis=0 if geometry.aperture.horizontal else 1)[geometry.keep])}
+    return by_first(first, state | fixed)
+
+
+def by_first(first: Block, state: State) -> State:
+    """The aperture correction by the number of pixels that count at each wavelength of the first integration."""
+    extractor = Extractor({**state, "save_scene": False, "save_residual": False})
+    extractor.make_images(first)
+    npixels: np.ndarray = extractor.sums(first, 0, 1)[0, NPIXELS]
+    return {"factor": _factor(state, npixels[np.asarray(state["keep"])])}
+
+
+def _factor(state: State, npixels: np.ndarray) -> np.ndarray:
+    sizes, factors = np.asarray(state["fixed_sizes"]), np.asarray(state["fixed_factors"])
+    return encircled.factors_for(sizes, factors, npixels[None])[0] if state["any_size"] else correction.factors_at(sizes, factors, npixels)
 
 
 def keep_extras(step: Extract1dStep, draft: Draft, target: Target, geometry: Geometry) -> None:

@@ -109,6 +109,12 @@ class Extract1dStep(BlockStep):
 
         return prepare(self, draft, refs)
 
+    def look(self, first: Block, state: State) -> State:
+        """The aperture correction, where it rests on the first integration and that comes with the tasks."""
+        from jwst_dask.steps.stage2.extract_1d.prepare import by_first
+
+        return by_first(first, state)
+
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
         """Add ``tables["EXTRACT1D"]``; and ``arrays["scene_model"]``, ``arrays["residual"]`` (float32[integration, y, x]) if wanted."""
         block.tables["EXTRACT1D"] = spectra(block, state)
