@@ -18,7 +18,7 @@ from jwst_dask.core.blocks import Receipt
 from jwst_dask.core.errors import InputError, JwstDaskError
 from jwst_dask.core.prepare import Stage
 from jwst_dask.core.ramps import receipts
-from jwst_dask.core.ramps.passes import BANDS, FRAMES, GROUPS, STREAM, WHOLE, Extent, Pass, plan_passes
+from jwst_dask.core.ramps.passes import BANDS, FRAMES, GROUPS, PARTS, STREAM, WHOLE, Extent, Pass, plan_passes
 from jwst_dask.core.ramps.store import RampStore
 from jwst_dask.data.exposure import Block
 
@@ -43,6 +43,14 @@ class Streams(Fake):
         """As it likes."""
 
 
+class Divides(Streams):
+    """A step that divides its work itself: it looks at integrations, then it corrects them."""
+
+    def rounds(self, state: Any, nints: int, ngroups: int) -> list[tuple[str, list[tuple[int, ...]]]]:
+        tiles = [(i, i + 1, y, y + 1, 0, ngroups) for i in range(nints) for y in range(2)]
+        return [("look", tiles[:1]), ("correct", tiles)]
+
+
 class Single(Fake):
     """A step that corrects each group by itself."""
 
@@ -64,6 +72,7 @@ KINDS = {
     "bands": lambda name: Fake(name, 2, True),
     "stream": lambda name: Streams(name, None, True),
     "whole": lambda name: Fake(name, None, True),
+    "parts": lambda name: Divides(name, None, True),
     "groups": lambda name: Single(name, None),
 }
 
@@ -96,16 +105,20 @@ def chains(draw: st.DrawFn) -> tuple[list[Fake], Extent]:
 def test_every_link_is_in_one_pass_and_gets_what_it_needs(given: tuple[list[Fake], Extent]) -> None:
     steps, extent = given
     passes = plan_passes(stages(steps), extent)
+    looks = [one for one in passes if not one.final]
+    assert all((one.kind, one.round) == (PARTS, "look") and not one.facts for one in looks)
+    passes = [one for one in passes if one.final]
+    assert [one.round for one in passes if one.kind == PARTS] == ["correct"] * len(looks)
     marks = [0, *(one.last for one in passes)]
     assert [one.first for one in passes] == marks[:-1] and marks[-1] == len(steps)
-    assert not any(one.kind == STREAM for one in passes[:1])
+    assert not any(one.kind in (STREAM, PARTS) for one in passes[:1])
     for one in passes:
         mine = steps[one.first : one.last]
-        if one.kind in (STREAM, GROUPS):
+        if one.kind in (STREAM, GROUPS, PARTS):
             assert len(mine) == 1
         for step in mine:
             if isinstance(step, Streams):
-                assert one.kind in (STREAM, WHOLE)
+                assert one.kind in (PARTS if isinstance(step, Divides) else STREAM, WHOLE)
             elif step.band_halo is None:
                 assert one.kind in (
                     (WHOLE,) if step.needs_all_integrations else (FRAMES, WHOLE, *((GROUPS,) if isinstance(step, Single) else ()))
@@ -114,7 +127,8 @@ def test_every_link_is_in_one_pass_and_gets_what_it_needs(given: tuple[list[Fake
                 assert one.kind in (BANDS, WHOLE)
         if one.kind == BANDS:
             assert one.halo >= sum(step.band_halo or 0 for step in mine)
-        assert_covers(one, extent)
+        if one.kind != PARTS:
+            assert_covers(one, extent)
     place = next((k for k, step in enumerate(steps) if step.alias == "refpix"), len(steps))
     for one in passes:
         assert one.shape == (extent.after if one.first > place else extent.shape)

@@ -34,10 +34,11 @@ class StoredRamps:
                 target = target[:, block.group0 : block.group0 + array.shape[1]]
             target[...] = array
 
-    def read(self, start: int, stop: int, y0: int = 0, y1: int | None = None, groups: tuple[int, int] | None = None) -> Block:
+    def read(self, start: int, stop: int, y0: int = 0, y1: int | None = None, groups: tuple[int, int] | None = None,
+             names: tuple[str, ...] = ("sci", "groupdq", "pixeldq")) -> Block:  # fmt: skip
         part = np.s_[start:stop, slice(*(groups or (0, None))), y0:y1]
-        arrays = {name: self.arrays[name][part].copy() for name in ("sci", "groupdq")}
-        return Block({**arrays, "pixeldq": self.arrays["pixeldq"][y0:y1].copy()}, start, y0=y0, group0=groups[0] if groups else 0)
+        arrays = {name: self.arrays[name][np.s_[y0:y1] if name == "pixeldq" else part].copy() for name in names}
+        return Block(arrays, start, y0=y0, group0=groups[0] if groups else 0)
 
     def bands(self, halo: int = 0) -> Iterator[Block]:
         for y0 in range(0, self.shape[0], self.height):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jwst_dask.core.errors import InputError, ParameterError, ReferenceError_
+from jwst_dask.core.ramps.notes import Notes
 from jwst_dask.core.step import Skip
 from jwst_dask.data.exposure import Block, Draft
 from jwst_dask.kernels.ramp.irs2 import make_filters
@@ -149,6 +150,30 @@ def test_irs2_like_the_reference(name, coefficients, monkeypatch):
     out = ramps if step.preserve_irs2_refpix else StoredRamps({key: np.zeros_like(value) for key, value in found.items()})
     assert step.stream(ramps, out, state) == {}
     for key, values in found.items():
+        assert out.arrays[key].tobytes() == values.tobytes(), key
+
+
+@pytest.mark.parametrize("name", list(scene.IRS2_CASES))
+def test_irs2_in_rounds(name, coefficients, monkeypatch, tmp_path):
+    monkeypatch.setattr(irs2, "read_reference", lambda path, n: coefficients)
+    monkeypatch.setattr(irs2, "read_filters", lambda path, n, sector: (coefficients["alpha"][sector], coefficients["beta"][sector]))
+    monkeypatch.setattr(irs2, "read_listed", lambda path, n: coefficients["bad"])
+    _, step, state = irs2_step(name)
+    (tmp_path / "refpix.fits").touch()
+    state["path"] = str(tmp_path / "refpix.fits")
+    ramps = StoredRamps(scene.irs2_frames(name))
+    rounds = step.rounds(state, ramps.nints, ramps.ngroups)
+    if step.irs2_mean_subtraction:
+        assert not rounds
+        return
+    expected = step.run(Block(scene.irs2_frames(name), 0), state).arrays
+    out, notes = StoredRamps({key: np.zeros_like(value) for key, value in expected.items()}), Notes(str(tmp_path))
+    for round_name, places in rounds:
+        for place in [*reversed(places), places[0]]:  # in any order, and again
+            for block in step.part(round_name, place, ramps, notes, state):
+                assert (round_name, "pixeldq" in block.arrays) == (rounds[-1][0], (block.start, block.group0) == (0, 0))
+                out.write(block)
+    for key, values in expected.items():
         assert out.arrays[key].tobytes() == values.tobytes(), key
 
 

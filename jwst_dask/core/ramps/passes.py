@@ -12,8 +12,10 @@ from typing import Any
 
 from jwst_dask.core.prepare import Stage
 
-WHOLE, FRAMES, BANDS, GROUPS, STREAM = "whole", "frames", "bands", "groups", "stream"
+WHOLE, FRAMES, BANDS, GROUPS, STREAM, PARTS = "whole", "frames", "bands", "groups", "stream", "parts"
 ANY = ""
+ALONE = (STREAM, PARTS, GROUPS, WHOLE)
+"""Kinds of passes that have one step."""
 SAMPLE_BYTES = 5
 """Of one sample of a ramp: its value and its flags."""
 RESULT_BYTES = 28
@@ -50,7 +52,8 @@ class Pass:
     Attributes
     ----------
     kind : str
-        ``whole`` exposure, ``frames`` (some integrations), ``bands`` (rows), ``groups`` (frames of some groups), ``stream``.
+        ``whole`` exposure, ``frames`` (some integrations), ``bands`` (rows), ``groups`` (frames of some groups), ``stream``, or
+        ``parts``: as the step itself divides its work, in rounds of independent tasks.
     first, last : int
         Links ``first:last``.
     shape : (int, int)
@@ -60,6 +63,10 @@ class Pass:
         Rows needed above and below a band.
     facts : bool
         Whether its tasks say which groups are unusable, for the next pass.
+    round : str
+        Of ``parts``: the step's name for it. What it finds is for the rounds that follow.
+    final : bool
+        Whether ramps come out of it: not before a step's last round.
     """
 
     kind: str
@@ -69,6 +76,8 @@ class Pass:
     tiles: tuple[Tile, ...]
     halo: int = 0
     facts: bool = False
+    round: str = ""
+    final: bool = True
 
 
 @dataclass(frozen=True)
@@ -120,11 +129,17 @@ def need(stage: Stage, extent: Extent, shape: tuple[int, int]) -> str:
         everything |= bool(asks(shape, extent.nints)) or shape != extent.after
     if getattr(step, "band_halo", None) is None:
         if everything:
-            return STREAM if hasattr(step, "stream") else WHOLE
+            return PARTS if rounds_of(stage, extent) else STREAM if hasattr(step, "stream") else WHOLE
         alone = getattr(step, "group_context", None)
         single = alone is not None and alone(stage.state) is not None
         return GROUPS if single and extent.frame(shape) > extent.limit else FRAMES
     return BANDS if everything or step.alias == "ramp_fit" else ANY
+
+
+def rounds_of(stage: Stage, extent: Extent) -> list[tuple[str, list[tuple[int, ...]]]]:
+    """Rounds in which a step does its work, each with the tiles (i0, i1, y0, y1, g0, g1) of its tasks; none if it does not divide it."""
+    divide: Any = getattr(stage.step, "rounds", None)
+    return list(divide(stage.state, extent.nints, extent.ngroups)) if divide is not None else []
 
 
 def plan_passes(links: Sequence[Stage], extent: Extent) -> list[Pass]:
@@ -139,16 +154,27 @@ def plan_passes(links: Sequence[Stage], extent: Extent) -> list[Pass]:
     for k, link in enumerate(links):
         kind = need(link, extent, shape)
         last = runs[-1] if runs else None
-        joins = last is not None and last[0] not in (STREAM, GROUPS, WHOLE) and kind not in (STREAM, GROUPS, WHOLE) and k != looks
+        joins = last is not None and last[0] not in ALONE and kind not in ALONE and k != looks
         if joins and last is not None and (kind in (ANY, last[0]) or last[0] == ANY):
             runs[-1] = (last[0] or kind, last[1], k + 1, last[3])
         else:
             runs.append((kind, k, k + 1, shape))
         if getattr(link.step, "alias", "") == "refpix":
             shape = extent.after
-    if not runs or runs[0][0] == STREAM or looks == 0:  # which reads from a store only, or asks what a pass before has found
+    if not runs or runs[0][0] in (STREAM, PARTS) or looks == 0:  # which reads from a store only, or asks what a pass before has found
         runs.insert(0, (ANY, 0, 0, extent.shape))
-    return [_tiled(kind, first, last, shape, links, extent, last == looks) for kind, first, last, shape in runs]
+    passes: list[Pass] = []
+    for kind, first, last, shape in runs:
+        if kind == PARTS:
+            passes += _in_rounds(first, last, shape, rounds_of(links[first], extent), last == looks)
+        else:
+            passes.append(_tiled(kind, first, last, shape, links, extent, last == looks))
+    return passes
+
+
+def _in_rounds(first: int, last: int, shape: tuple[int, int], rounds: list[tuple[str, list[tuple[int, ...]]]], facts: bool) -> list[Pass]:
+    return [Pass(PARTS, first, last, shape, tuple(Tile(*tile) for tile in tiles), 0, facts and k == len(rounds) - 1, name, k == len(rounds) - 1)
+            for k, (name, tiles) in enumerate(rounds)]  # fmt: skip
 
 
 def _tiled(kind: str, first: int, last: int, shape: tuple[int, int], links: Sequence[Stage], extent: Extent, facts: bool) -> Pass:

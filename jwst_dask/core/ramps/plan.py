@@ -16,7 +16,7 @@ from jwst_dask.core.errors import InputError
 from jwst_dask.core.plan import ExposurePlan, PlannedProduct
 from jwst_dask.core.prepare import StateStore
 from jwst_dask.core.ramps import products as ramp_products
-from jwst_dask.core.ramps.passes import GROUPS, STREAM, Pass, halo_of
+from jwst_dask.core.ramps.passes import GROUPS, PARTS, STREAM, Pass, halo_of
 from jwst_dask.core.ramps.store import RampStore, load_facts
 from jwst_dask.core.ramps.tasks import Gate, RampTask, tile_bytes
 
@@ -77,7 +77,7 @@ class RampExposurePlan(ExposurePlan):
         gate, facts = "", ""
         for k, one in enumerate(self.passes[: last + 1]):
             sink = None
-            if k < last or one.kind == STREAM:
+            if one.final and (k < last or one.kind in (STREAM, PARTS)):
                 sink = self._store(k, one, origin)
             leaves = str(self.scratch / f"facts{k}") if one.facts and k < last else ""
             receipts = str(self.scratch / f"done{k}") if last else ""
@@ -86,24 +86,25 @@ class RampExposurePlan(ExposurePlan):
             writes = self._writes(k, one, wanted)
             source = self._reads(origin, k, one)
             tasks = [RampTask(f"{self.name}.{self.index}[{k}:{tile.label}]", self.index, self.file.path, source, sink, tuple(states[one.first : one.last]), writes,
-                              one.kind, tile, one.halo, facts, "" if one.kind == GROUPS else leaves, str(self.scratch / "dump"), receipts, (gate,) if gate else ()) for tile in one.tiles]  # fmt: skip
+                              one.kind, tile, one.halo, facts, "" if one.kind in (GROUPS, PARTS) else leaves, str(self.scratch / "dump"), receipts, (gate,) if gate else (),
+                              round=one.round) for tile in one.tiles]  # fmt: skip
             out += tasks
             if k < last:
-                old = origin.folder if isinstance(origin, RampStore) else ""
+                old = origin.folder if isinstance(origin, RampStore) and one.final else ""
                 gate = f"{self.name}.{self.index}[{k}:gate]"
-                out.append(Gate(gate, self.index, self.file.path, old, sink, leaves if one.kind == GROUPS else "", receipts,
+                out.append(Gate(gate, self.index, self.file.path, old, sink, leaves if one.kind in (GROUPS, PARTS) else "", receipts,
                                 tuple(task.name for task in tasks)))  # fmt: skip
-            origin, facts = sink, leaves or facts
+            origin, facts = sink if one.final else origin, leaves or facts
         return out
 
     @staticmethod
     def _ends_in(k: int, one: Pass, planned: PlannedProduct) -> bool:
         """Whether a product is complete within pass `k`."""
-        return one.first < planned.after <= one.last or (k == 0 and planned.after == 0)
+        return (one.final and one.first < planned.after <= one.last) or (k == 0 and planned.after == 0)
 
     def _reads(self, origin: Any, k: int, one: Pass) -> Any:
         """Where a pass reads; a step that streams reads a store, which the file has to be copied to if it comes first."""
-        if one.kind == STREAM and not isinstance(origin, RampStore):
+        if one.kind in (STREAM, PARTS) and not isinstance(origin, RampStore):
             raise InputError(f"{os.path.basename(self.file.path)}: a pass that streams cannot be the first")
         return origin
 

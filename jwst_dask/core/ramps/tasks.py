@@ -16,7 +16,8 @@ import numpy as np
 from jwst_dask.core.blocks import ZEROS, Receipt, Write
 from jwst_dask.core.memo import memo
 from jwst_dask.core.memory import turn_to
-from jwst_dask.core.ramps.passes import GROUPS, STREAM, Tile
+from jwst_dask.core.ramps.notes import Notes
+from jwst_dask.core.ramps.passes import GROUPS, PARTS, STREAM, Tile
 from jwst_dask.core.ramps.receipts import keep, kept
 from jwst_dask.core.ramps.store import RampStore, load_facts, save_facts
 from jwst_dask.core.step import Step
@@ -44,7 +45,7 @@ class RampTask:
         Steps, the files of their states, and rows that they need above and below.
     writes : tuple of Write
         Rows of products.
-    kind, tile, halo
+    kind, tile, halo, round
         See `core.ramps.passes.Pass`.
     facts : str
         Folder of what the pass before has found out ('' without).
@@ -74,6 +75,7 @@ class RampTask:
     receipts: str = ""
     needs: tuple[str, ...] = ()
     slit: str = ""
+    round: str = ""
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         """Compressed: the tasks of an exposure have most in common."""
@@ -85,8 +87,8 @@ class RampTask:
         if (done := kept(self.receipts, self.tile.label)) is not None:
             return done
         turn_to((self.exposure, self.source, self.receipts))
-        clock = time.perf_counter()
-        return keep(self.receipts, self.tile.label, self._stream(clock) if self.kind == STREAM else self._tiled(clock))
+        how = self._stream if self.kind == STREAM else self._part if self.kind == PARTS else self._tiled
+        return keep(self.receipts, self.tile.label, how(time.perf_counter()))
 
     def _tiled(self, clock: float) -> Receipt:
         block = self._read()
@@ -202,6 +204,20 @@ class RampTask:
         kept = {name: table for name, table in tables.items() if name in KEPT}
         return Receipt(self.name, self.exposure, 0, ramps.nints, kept, 0, 0, read, seconds, time.perf_counter() - clock, 0, written)
 
+    def _part(self, clock: float) -> Receipt:
+        """A part of what a step does with a stored ramp, found in files beside it; blocks that come out of it are finished tiles."""
+        ((step, state, _),) = self.links
+        declared: Any = step
+        tile, written, out = self.tile, 0.0, 0
+        place = (tile.i0, tile.i1, tile.y0, tile.y1, tile.g0, tile.g1)
+        for block in declared.part(self.round, place, self.origin, Notes(self.origin.folder), self._state(step, state)):
+            begin = time.perf_counter()
+            assert self.sink is not None
+            out += self.sink.put(block) + sum(_write(write, block) for write in self.writes if write.after)
+            written += time.perf_counter() - begin
+        seconds = {step.alias: time.perf_counter() - clock - written}
+        return Receipt(self.name, self.exposure, tile.i0, tile.i1 - tile.i0, {}, 0, 0, 0.0, seconds, written, 0, out)
+
     def _dump(self, block: Block) -> None:
         if self.dump and (found := {name: a for name, a in block.arrays.items() if name.startswith(DUMPED)}):
             save_facts(self.dump, f"dump-{self.tile.label}", found | {"y0": np.array(block.y0), "i0": np.array(block.start)})
@@ -275,7 +291,7 @@ def _write(write: Write, block: Block) -> int:
 
     (above, below), total = block.row_halo, 0
     for name, region in write.cubes:
-        if name == "zeroframe" and block.group0 > 0:  # comes with the first group
+        if name in ("zeroframe", "pixeldq") and block.group0 > 0 and name not in block.arrays:  # comes with the first group
             continue
         if name == ZEROS or (name == "err" and name not in block.arrays):  # guide exposures have none at first
             shape = block.arrays["sci"].shape

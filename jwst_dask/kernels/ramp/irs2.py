@@ -10,12 +10,13 @@ Document: "IRS2 reference pixel correction" (B. Rauscher et al. 2017, PASP 129, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from jwst_dask.kernels._jit import jit
-from jwst_dask.kernels.ramp.irs2_fourier import SLOTS, Slots, arrange, filtered, low_pass, spectrum, turn
+from jwst_dask.kernels.ramp.irs2_fourier import EIGHT, LONG, SLOTS, Slots, arrange, filtered, low_pass, spectrum, turn
 
 OUTPUTS, COLUMNS = 5, 640
 NORMAL, REFERENCE = 16, 4
@@ -23,7 +24,10 @@ NORMAL, REFERENCE = 16, 4
 PERIOD = NORMAL + REFERENCE
 ROUNDS = 3
 """Of filling what is not a pixel of the reference output."""
+PIECES = 4
+"""Of a plane of spectra, of which one is in memory at a time."""
 TAPS = np.sin(np.arange(1, 32, dtype=np.float32) / np.float32(32.0) * np.float32(np.pi)).astype(np.float64)
+Filters = np.ndarray | Mapping[int, np.ndarray]
 EDGE = 4
 """Rows at each end from which the drift of a frame is found."""
 
@@ -209,26 +213,36 @@ def _finish(columns, chosen, correction, mean, restored, out):  # type: ignore[n
             out[j, r] = value + mean[c, r] if restored[c] else value
 
 
+def in_order(columns: np.ndarray, k: int) -> np.ndarray:
+    """Columns of an output in the order of reading, or back: every other output is read backwards."""
+    return columns if k % 2 else columns[::-1]
+
+
 class Corrector:
-    """Corrects integrations of frames with `n` rows; holds scratch for one plane of spectra (use one per task).
+    """Corrects integrations of frames with `n` rows; holds scratch (use one per task).
 
     Parameters
     ----------
     tables : Tables
     alpha, beta : complex64[sector, 8, 89, n // 2 + 1]
-        From `make_filters`.
+        From `make_filters`; or those of some sectors in a mapping.
     keep : bool
         Keep reference pixels and the reference output.
+
+    Attributes
+    ----------
+    output : complex64[8, 89, n // 2 + 1]
+        Spectrum of the reference output of the group at hand.
     """
 
-    def __init__(self, tables: Tables, alpha: np.ndarray, beta: np.ndarray, keep: bool = False) -> None:
+    def __init__(self, tables: Tables, alpha: Filters, beta: Filters, keep: bool = False) -> None:
         self.tables, self.alpha, self.beta, self.keep = tables, alpha, beta, keep
         self.slots, self.normal = slots_of_columns(), is_normal()
         self.chosen = np.arange(COLUMNS) if keep else np.flatnonzero(self.normal)
         self.wanted = Slots.of(self.slots, tables.n) if keep else tables.pixels
-        shape = alpha.shape[1:]
-        self.output, self.sector = np.empty(shape, np.complex64), np.empty(shape, np.complex64)
-        self.samples = np.zeros((2, SLOTS, tables.n), np.float32)
+        self.output = np.empty((0, 0, 0), np.complex64)
+        middle = tables.n // 2
+        self.edges = [*(middle * i // PIECES for i in range(PIECES)), middle + 1]
 
     def correct(self, ramp: np.ndarray, out: np.ndarray) -> None:
         """One integration.
@@ -253,37 +267,36 @@ class Corrector:
         Parameters
         ----------
         group : float32[3200, n]
-            Less the mean over the integration's groups; overwritten.
+            Less the mean over the integration's groups.
         mean : float64[3200, n]
         out : float32[2048 or 3200, n]
             Receives the result.
         """
+        size = self.chosen.size
         for k in range(OUTPUTS):
-            columns, offset = self._output(group, k), self._output(mean, k)
-            remove_drift(columns, self.slots)
-            if k == 0:
-                filled = self._reference_output(columns)
-                if self.keep:
-                    out[:COLUMNS][::-1] = filled[self.slots] + offset
-                continue
-            correction = self._sector(columns, k - 1)
-            size = self.chosen.size
+            columns, offset = (np.ascontiguousarray(in_order(plane[k * COLUMNS : (k + 1) * COLUMNS], k)) for plane in (group, mean))
             first = k * size if self.keep else (k - 1) * size
-            target = out[first : first + size]
-            _finish(columns, self.chosen, correction, offset, self.normal, target if k % 2 else target[::-1])
+            if k:
+                self.correct_sector(columns, offset, k, out[first : first + size])
+            elif self.keep:
+                self.reference_output(columns, offset, out[:COLUMNS])
+            else:
+                self.reference_output(columns)
 
-    @staticmethod
-    def _output(plane: np.ndarray, k: int) -> np.ndarray:
-        """Columns of an output in the order of reading: every other output is read backwards."""
-        part = plane[k * COLUMNS : (k + 1) * COLUMNS]
-        return part if k % 2 else part[::-1]
+    def reference_output(self, columns: np.ndarray, mean: np.ndarray | None = None, out: np.ndarray | None = None) -> None:
+        """Take the spectrum of the reference output, the gaps of which are filled by repeated low-pass filtering.
 
-    def _reference_output(self, columns: np.ndarray) -> np.ndarray:
-        """Keep the spectrum of the reference output, the gaps of which are filled by repeated low-pass filtering.
-
-        Returns the filled samples (float32[712, n]; only where they are kept).
+        Parameters
+        ----------
+        columns : float32[640, n]
+            In the order of reading, less the mean; C-contiguous, overwritten.
+        mean : float64[640, n]
+        out : float32[640, n]
+            Receives the filled samples with their mean, as columns of the detector, if given.
         """
-        tables, (read, filled) = self.tables, self.samples
+        tables, samples = self.tables, np.zeros((2, SLOTS, self.tables.n), np.float32)
+        read, filled = samples
+        remove_drift(columns, self.slots)
         read[self.slots] = columns
         bridge(read, filled)
         rows = tables.every.rows(filled)
@@ -291,17 +304,38 @@ class Corrector:
         fixed = tables.into[:, normal] @ rows[normal]
         for _ in range(ROUNDS):
             rows[tables.gaps] = tables.back @ (tables.band * (fixed + tables.into[:, tables.gaps] @ rows[tables.gaps]))
+        if not self.output.size:
+            self.output = np.empty((EIGHT, LONG, tables.n // 2 + 1), np.complex64)
         tables.every.partial(rows, self.output)
         spectrum(self.output)
-        if self.keep:
+        if out is not None and mean is not None:
             filled[tables.gaps] = tables.every.samples(rows, tables.n)[tables.gaps]
-        return filled
+            out[::-1] = filled[self.slots] + mean
 
-    def _sector(self, columns: np.ndarray, k: int) -> np.ndarray:
-        """Signal in the chosen columns of a sector: float32[column, n]."""
+    def correct_sector(self, columns: np.ndarray, mean: np.ndarray, k: int, out: np.ndarray) -> None:
+        """Correct an output, knowing the spectrum of the reference output.
+
+        Parameters
+        ----------
+        columns : float32[640, n]
+            In the order of reading, less the mean; C-contiguous, overwritten.
+        mean : float64[640, n]
+        k : int
+            1 to 4.
+        out : float32[512 or 640, n]
+            Receives columns of the detector.
+        """
+        remove_drift(columns, self.slots)
+        _finish(columns, self.chosen, self.signal(columns, k - 1), mean, self.normal, in_order(out, k))
+
+    def signal(self, columns: np.ndarray, sector: int) -> np.ndarray:
+        """Signal in the chosen columns of a sector (0 to 3): float32[column, n]."""
         tables = self.tables
-        tables.reads.partial(tables.reads.rows(columns[tables.source]), self.sector)
-        filtered(self.sector, self.beta[k], self.alpha[k], self.output)
-        rows = np.empty((self.chosen.size, tables.n // 2 + 1), np.complex64)
-        self.wanted.gather(self.sector, rows)
+        reads, rows = tables.reads.rows(columns[tables.source]), np.empty((self.chosen.size, tables.n // 2 + 1), np.complex64)
+        scratch = np.empty(EIGHT * LONG * (self.edges[-1] - self.edges[-2]), np.complex64)
+        for first, last in zip(self.edges[:-1], self.edges[1:]):
+            partial = scratch[: EIGHT * LONG * (last - first)].reshape(EIGHT, LONG, last - first)
+            tables.reads.partial(reads, partial, slice(first, last))
+            filtered(partial, self.beta[sector], self.alpha[sector], self.output, first)
+            self.wanted.gather(partial, rows, slice(first, last))
         return self.wanted.samples(rows, tables.n)

@@ -88,15 +88,15 @@ class Slots:
         rows *= self.twist.conj()
         return fft.irfft(rows, n, axis=1, overwrite_x=True)  # type: ignore[no-any-return]
 
-    def partial(self, rows: np.ndarray, out: np.ndarray) -> None:
-        """Sums over b of the slots' rows: complex64[8 (a), 89, n // 2 + 1]."""
+    def partial(self, rows: np.ndarray, out: np.ndarray, columns: slice = slice(None)) -> None:
+        """Sums over b of the slots' rows, for some frequencies k1: complex64[8 (a), 89, columns]."""
         for i in range(EIGHT):
-            np.matmul(self.forward[i], rows[self.members[i]], out=out[i])
+            np.matmul(self.forward[i], rows[self.members[i], columns], out=out[i])
 
-    def gather(self, partial: np.ndarray, rows: np.ndarray) -> None:
-        """Rows of the slots from inverse partial sums; no factor 1 / 712."""
+    def gather(self, partial: np.ndarray, rows: np.ndarray, columns: slice = slice(None)) -> None:
+        """Rows of the slots from inverse partial sums, at some k1; no factor 1 / 712."""
         for i in range(EIGHT):
-            rows[self.members[i]] = self.inverse[i] @ partial[i]
+            rows[self.members[i], columns] = self.inverse[i] @ partial[i]
 
 
 @jit
@@ -132,13 +132,17 @@ def spectrum(partial):  # type: ignore[no-untyped-def]
 
 
 @jit
-def filtered(partial, beta, alpha, other):  # type: ignore[no-untyped-def]
-    """Spectrum of `partial` times `beta`, plus `alpha` times the spectrum `other`, back to partial sums; in place."""
+def filtered(partial, beta, alpha, other, first):  # type: ignore[no-untyped-def]
+    """Spectrum of `partial` times `beta`, plus `alpha` times the spectrum `other`, back to partial sums; in place.
+
+    `partial` has the frequencies k1 from `first` on, the others have all.
+    """
     minus, plus = np.float32(-1), np.float32(1)
     for q in range(partial.shape[1]):
-        for k in range(partial.shape[2]):
-            x0, x1, x2, x3, x4, x5, x6, x7 = _eight(partial[0, q, k], partial[1, q, k], partial[2, q, k], partial[3, q, k],
-                                                    partial[4, q, k], partial[5, q, k], partial[6, q, k], partial[7, q, k],
+        for j in range(partial.shape[2]):
+            k = first + j
+            x0, x1, x2, x3, x4, x5, x6, x7 = _eight(partial[0, q, j], partial[1, q, j], partial[2, q, j], partial[3, q, j],
+                                                    partial[4, q, j], partial[5, q, j], partial[6, q, j], partial[7, q, j],
                                                     minus)  # fmt: skip
             found = _eight(x0 * beta[0, q, k] + alpha[0, q, k] * other[0, q, k], x1 * beta[1, q, k] + alpha[1, q, k] * other[1, q, k],
                            x2 * beta[2, q, k] + alpha[2, q, k] * other[2, q, k], x3 * beta[3, q, k] + alpha[3, q, k] * other[3, q, k],
@@ -146,7 +150,7 @@ def filtered(partial, beta, alpha, other):  # type: ignore[no-untyped-def]
                            x6 * beta[6, q, k] + alpha[6, q, k] * other[6, q, k], x7 * beta[7, q, k] + alpha[7, q, k] * other[7, q, k],
                            plus)  # fmt: skip
             for p, value in enumerate(found):
-                partial[p, q, k] = value
+                partial[p, q, j] = value
 
 
 def arrange(coefficients: np.ndarray, n: int, doubled: bool) -> np.ndarray:
@@ -161,11 +165,16 @@ def arrange(coefficients: np.ndarray, n: int, doubled: bool) -> np.ndarray:
         Whether the signal counts twice, the second time two slots later.
     """
     half = n // 2 + 1
-    mirrored = np.roll(coefficients[::-1], 1).reshape(SLOTS, n)[:, :half]
-    found = 0.5 / SLOTS * (coefficients.reshape(SLOTS, n)[:, :half] + mirrored.conj().astype(np.complex128))
-    if doubled:
-        found *= 1 + turn(2 * (np.arange(SLOTS)[:, None] * n + np.arange(half)), SLOTS * n)
-    return np.ascontiguousarray(found.astype(np.complex64)[residues()])
+    mirrored = np.concatenate((coefficients[:1], coefficients[:0:-1])).reshape(SLOTS, n)
+    plain, places = coefficients.reshape(SLOTS, n), np.argsort(residues().reshape(-1))
+    out = np.empty((EIGHT * LONG, half), np.complex64)
+    for first in range(0, SLOTS, LONG):  # a part at a time, for want of memory
+        part = slice(first, first + LONG)
+        found = 0.5 / SLOTS * (plain[part, :half] + mirrored[part, :half].conj().astype(np.complex128))
+        if doubled:
+            found *= 1 + turn(2 * (np.arange(first, first + LONG)[:, None] * n + np.arange(half)), SLOTS * n)
+        out[places[part]] = found
+    return out.reshape(EIGHT, LONG, half)
 
 
 def low_pass(n: int) -> np.ndarray:

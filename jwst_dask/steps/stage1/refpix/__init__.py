@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -210,6 +210,26 @@ class RefPixStep(BlockStep):
             irs2.replace_all(plane[None, None], bad)
 
         return replaced
+
+    def rounds(self, state: Mapping[str, Any], nints: int, ngroups: int) -> list[tuple[str, list[tuple[int, ...]]]]:
+        """How IRS2 frames of a stored ramp are divided (see `part`); not if the means of reference rows, of all outputs, come first."""
+        from jwst_dask.steps.stage1.refpix import rounds
+
+        if str(state["kind"]) != "irs2" or self.irs2_mean_subtraction:
+            return []
+        return rounds.divide(nints, ngroups, bool(state["flipped"]), self.preserve_irs2_refpix)  # type: ignore[return-value]
+
+    def part(self, name: str, place: tuple[int, ...], ramps: Any, notes: Any, state: Mapping[str, Any]) -> Iterator[Block]:
+        """What is done with one tile in one round; `notes` (`jwst_dask.core.ramps.notes.Notes`) keep what later rounds need."""
+        from jwst_dask.steps.stage1.refpix import rounds
+
+        part = rounds.Part(place, ramps, notes, str(state["path"]), bool(state["flipped"]), self.preserve_irs2_refpix)  # type: ignore[arg-type]
+        if name == rounds.LOOK:
+            part.look(self.ovr_corr_mitigation_ftr)
+        elif name == rounds.OUTPUT:
+            part.spectra()
+        else:
+            yield from part.correct()
 
     def stream(self, ramps: Any, out: Any, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """IRS2 frames of a stored ramp (`jwst_dask.core.ramps.store.RampStore`), a few at a time; `out` has 2048 rows, unless

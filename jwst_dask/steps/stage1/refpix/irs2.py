@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +20,8 @@ from jwst_dask.steps.stage1.stored import group_of
 BAD = np.uint32(PIXEL["BAD_REF_PIXEL"])
 MARK = np.uint32(PIXEL["BAD_REF_PIXEL"] | PIXEL["DO_NOT_USE"])
 ROWS = OUTPUTS * COLUMNS
+SLAB = 65_536
+"""Rows of a reference table in memory at a time."""
 READS = np.tile(~is_normal(), OUTPUTS)
 """Which of the 3200 columns are interleaved reference pixels, counting the reference output as the others; the same from either end."""
 
@@ -67,12 +70,18 @@ def bad_of(reads: np.ndarray, bad: np.ndarray, sigma: float) -> np.ndarray:
     -------
     bool[3200]
     """
-    found, rows = np.zeros(ROWS, bool), np.flatnonzero(READS)
-    for places in np.arange(rows.size).reshape(OUTPUTS, -1):
-        pairs = places[::2]
-        pairs = pairs[~(bad[rows[pairs]] | bad[rows[pairs] + 1])]
-        for row in rows[pairs[_outliers(reads, pairs, sigma)]]:
-            found[row : row + 2] = True
+    size = reads.shape[1] // OUTPUTS
+    return np.concatenate([bad_of_output(reads[:, k * size : (k + 1) * size], bad[k * COLUMNS : (k + 1) * COLUMNS], sigma)
+                           for k in range(OUTPUTS)])  # fmt: skip
+
+
+def bad_of_output(reads: np.ndarray, bad: np.ndarray, sigma: float) -> np.ndarray:
+    """The same for one output: bool[640] from float32[group, 128, x] and bool[640]."""
+    found, rows = bad.copy(), np.flatnonzero(READS[:COLUMNS])
+    places = np.arange(0, rows.size, 2)
+    places = places[~(bad[rows[places]] | bad[rows[places] + 1])]
+    for row in rows[places[_outliers(reads, places, sigma)]]:
+        found[row : row + 2] = True
     return found
 
 
@@ -141,16 +150,23 @@ def replace_listed(columns: np.ndarray, bad: np.ndarray, table: np.ndarray) -> N
     table : int64[n, 3]
         Output (1 to 4), first or second pair (1, 2; in the direction of reading), and one bit for each block of reference pixels.
     """
-    for output, pair, blocks in table.tolist():
+    for output in range(1, OUTPUTS):
+        part = slice(output * COLUMNS, (output + 1) * COLUMNS)
+        replace_listed_of(columns[:, :, part], bad[part], table, output)
+
+
+def replace_listed_of(columns: np.ndarray, bad: np.ndarray, table: np.ndarray, output: int) -> None:
+    """The same for the 640 columns of one output."""
+    for _, pair, blocks in table[table[:, 0] == output].tolist():
         second = (pair == 2) == bool(output % 2)
         new = []
         for block in range(COLUMNS // PERIOD):
             if blocks >> block & 1:
-                first = output * COLUMNS + NORMAL // 2 + block * PERIOD + (REFERENCE // 2 if second else 0)
+                first = NORMAL // 2 + block * PERIOD + (REFERENCE // 2 if second else 0)
                 new += [k for k in (first, first + 1) if not bad[k]]
         bad[new] = True
         for column in new:
-            replace(columns, column, bad, output)
+            replace(columns, column, bad, 0)
 
 
 def read_reference(path: str, n: int) -> dict[str, np.ndarray]:
@@ -165,24 +181,65 @@ def read_reference(path: str, n: int) -> dict[str, np.ndarray]:
 
 
 def _read(path: str, n: int) -> dict[str, np.ndarray]:
+    alpha, beta = zip(*(read_filters(path, n, sector) for sector in range(OUTPUTS - 1)))
+    return {"alpha": np.stack(alpha), "beta": np.stack(beta), "bad": read_listed(path, n)}
+
+
+def read_filters(path: str, n: int, sector: int) -> tuple[np.ndarray, np.ndarray]:
+    """Filters of one sector (0 to 3), of the reference output and of the reference pixels: complex64[8, 89, n // 2 + 1] each.
+
+    Raises
+    ------
+    ReferenceError_
+        As `read_reference`.
+    """
+    numbers = np.empty((2, 2 * SLOTS * n), np.float32)
+    with _opened(path, n) as file:
+        for first in range(0, numbers.shape[1], SLAB):
+            last = min(first + SLAB, numbers.shape[1])
+            rows = _rows(file, first, last)
+            for name, out in zip(("alpha", "beta"), numbers):
+                out[first:last] = rows[f"{name}_{sector}"]
+    alpha, beta = make_filters(*(part.view(np.complex64)[np.newaxis] for part in numbers), n)
+    return alpha[0], beta[0]
+
+
+def read_listed(path: str, n: int) -> np.ndarray:
+    """Bad reference pixels that a refpix reference lists: int64[m, 3].
+
+    Raises
+    ------
+    ReferenceError_
+        As `read_reference`.
+    """
+    with _opened(path, n) as file:
+        listed = file["DQ"].data if "DQ" in file else None
+        if listed is None or not len(listed):
+            return np.zeros((0, 3), np.int64)
+        return np.stack([np.asarray(listed[name]).astype(np.int64) for name in ("OUTPUT", "ODD_EVEN", "MASK")], axis=1)
+
+
+@contextlib.contextmanager
+def _opened(path: str, n: int) -> Iterator[Any]:
     from astropy.io import fits
 
     try:
         with fits.open(path, memmap=True) as file:
-            table = file["IRS2"].data
-            if len(table) != 2 * SLOTS * n:
-                raise ReferenceError_(f"the refpix reference {path} has {len(table)} rows in its IRS2 table, {2 * SLOTS * n} (twice {SLOTS} x {n}) "
+            if (length := int(file["IRS2"].header["NAXIS2"])) != 2 * SLOTS * n:
+                raise ReferenceError_(f"the refpix reference {path} has {length} rows in its IRS2 table, {2 * SLOTS * n} (twice {SLOTS} x {n}) "
                                       "are needed; give another file with override_refpix")  # fmt: skip
-            numbers = {name: np.stack([np.ascontiguousarray(table[f"{name}_{k}"], np.float32).view(np.complex64) for k in range(4)])
-                       for name in ("alpha", "beta")}  # fmt: skip
-            listed = file["DQ"].data if "DQ" in file else None
-            bad = np.zeros((0, 3), np.int64)
-            if listed is not None and len(listed):
-                bad = np.stack([np.asarray(listed[name]).astype(np.int64) for name in ("OUTPUT", "ODD_EVEN", "MASK")], axis=1)
+            yield file
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ReferenceError_(f"{path} is not a usable refpix reference: {error}; give another file with override_refpix") from error
-    alpha, beta = make_filters(numbers["alpha"], numbers["beta"], n)
-    return {"alpha": alpha, "beta": beta, "bad": bad}
+
+
+def _rows(file: Any, first: int, last: int) -> Any:
+    """Rows of the table of coefficients; read, not mapped, which would count as memory, where the file is not compressed."""
+    table, path = file["IRS2"], str(file.filename())
+    if path.endswith(".gz"):
+        return table.data[first:last]
+    dtype = table.columns.dtype.newbyteorder(">")
+    return np.fromfile(path, dtype, last - first, offset=table.fileinfo()["datLoc"] + first * dtype.itemsize)
 
 
 def correct(sci: np.ndarray, bad: np.ndarray, flipped: bool, reference: dict[str, np.ndarray], keep: bool) -> np.ndarray:
