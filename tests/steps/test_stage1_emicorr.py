@@ -27,6 +27,23 @@ def golden() -> dict[str, np.ndarray]:
         return {name: file[name] for name in file.files}
 
 
+def tile_by_tile(step: EmiCorrStep, state: Any, sci: np.ndarray, pixeldq: np.ndarray, size: int) -> np.ndarray:
+    """Surveys of tiles of `size` integrations and 7 times as many rows, last tiles first, and what comes out of them."""
+    height, known, out = 7 * size, dict(state), np.full_like(sci, np.nan)
+    places = [(i, y) for i in range(0, len(sci), size) for y in range(0, sci.shape[2], height)]
+
+    def tile(i: int, y: int) -> Block:
+        part = np.ascontiguousarray(sci[i : i + size, :, y : y + height])
+        return Block({"sci": part, "pixeldq": pixeldq[y : y + height].copy()}, i, y0=y)
+
+    for k in range(step.surveys(known)):
+        parts = [step.survey(k, tile(*place), known) for place in reversed(places)]
+        known |= step.conclude(k, lambda parts=parts: parts, known)  # type: ignore[misc]
+    for i, y in places:
+        out[i : i + size, :, y : y + height] = step.run(tile(i, y), known).arrays["sci"]
+    return out
+
+
 def run(case: dict[str, Any], folder: Path, stored: int = 0, **params: Any) -> tuple[Any, np.ndarray, np.ndarray]:
     from stdatamodels.jwst import datamodels
 
@@ -41,6 +58,8 @@ def run(case: dict[str, Any], folder: Path, stored: int = 0, **params: Any) -> t
     )  # type: ignore[arg-type]
     if isinstance(state, Skip):
         return state, sci, sci
+    if stored and step.surveys(state):
+        return None, sci, tile_by_tile(step, state, sci, pixeldq, stored)
     if stored:
         ramps = StoredRamps({"sci": sci, "pixeldq": pixeldq}, stored)
         out = ramps if stored % 2 else StoredRamps({"sci": sci * 0, "pixeldq": pixeldq * 0})

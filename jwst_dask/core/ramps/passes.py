@@ -121,9 +121,17 @@ def halo_of(stage: Stage) -> int:
     return int(declared.halo_rows(stage.state)) if hasattr(declared, "halo_rows") else int(getattr(declared, "band_halo", 0) or 0)
 
 
+def surveys_of(stage: Stage) -> int:
+    """How often a step looks at all integrations before it takes a tile of them (`core.ramps.surveys`)."""
+    ask: Any = getattr(stage.step, "surveys", None)
+    return int(ask(stage.state)) if ask is not None else 0
+
+
 def need(stage: Stage, extent: Extent, shape: tuple[int, int]) -> str:
     """What kind of tile a step asks for."""
     step: Any = stage.step
+    if surveys_of(stage):
+        return ANY
     everything = bool(getattr(step, "needs_all_integrations", False))
     if (asks := getattr(step, "whole_exposure", None)) is not None:
         everything |= bool(asks(shape, extent.nints)) or shape != extent.after

@@ -16,8 +16,9 @@ from jwst_dask.core.errors import InputError
 from jwst_dask.core.plan import ExposurePlan, PlannedProduct
 from jwst_dask.core.prepare import StateStore
 from jwst_dask.core.ramps import products as ramp_products
-from jwst_dask.core.ramps.passes import GROUPS, PARTS, STREAM, Pass, halo_of
+from jwst_dask.core.ramps.passes import BANDS, FRAMES, GROUPS, PARTS, STREAM, Pass, halo_of, surveys_of
 from jwst_dask.core.ramps.store import RampStore, load_facts
+from jwst_dask.core.ramps.surveys import with_surveys
 from jwst_dask.core.ramps.tasks import Gate, RampTask, tile_bytes
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ class RampExposurePlan(ExposurePlan):
 
     def ntasks(self) -> int:
         """Tasks of a run."""
-        return sum(len(p.tiles) for p in self.passes) + max(0, len(self.passes) - 1)
+        surveys = sum(surveys_of(link) * (len(p.tiles) + 1) for p in self.passes if p.kind in (FRAMES, BANDS) for link in self.links()[p.first : p.last])
+        return sum(len(p.tiles) for p in self.passes) + max(0, len(self.passes) - 1) + surveys
 
     def summary(self) -> str:
         """What is done with it, in a few words."""
@@ -88,7 +90,8 @@ class RampExposurePlan(ExposurePlan):
             tasks = [RampTask(f"{self.name}.{self.index}[{k}:{tile.label}]", self.index, self.file.path, source, sink, tuple(states[one.first : one.last]), writes,
                               one.kind, tile, one.halo, facts, "" if one.kind in (GROUPS, PARTS) else leaves, str(self.scratch / "dump"), receipts, (gate,) if gate else (),
                               round=one.round) for tile in one.tiles]  # fmt: skip
-            out += tasks
+            before, tasks = with_surveys(tasks, links[one.first : one.last] if one.kind in (FRAMES, BANDS) else [], self.scratch / "surveys")
+            out += [*before, *tasks]
             if k < last:
                 old = origin.folder if isinstance(origin, RampStore) and one.final else ""
                 gate = f"{self.name}.{self.index}[{k}:gate]"
@@ -135,7 +138,7 @@ class RampExposurePlan(ExposurePlan):
 
     def finish_products(self) -> None:
         """Put what only all tasks together know into the products' metadata."""
-        late = ramp_products.late_metadata(self.draft, {name: [r.tables[name] for r in receipts] for name, receipts in self.found.items()})
+        late = self.late = ramp_products.late_metadata(self.draft, {name: [r.tables[name] for r in receipts] for name, receipts in self.found.items()})
         for planned in self.pending():
             if planned.model is not None and late and (planned.layout is None or planned.temporary is not None):
                 ramp_products.rewrite(planned, {k: v for k, v in late.items() if ramp_products.concerns(k, planned.recorded)})

@@ -9,12 +9,16 @@ Document: "EMI correction", T. Brandt; JWST documentation, emicorr.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jwst_dask.kernels._jit import jit
+
+if TYPE_CHECKING:
+    from scipy.interpolate import BSpline
 
 OUTPUTS = 4
 TICK = 1e-5
@@ -25,6 +29,10 @@ TRIALS = 500
 """Phases that are tried, evenly spaced."""
 TOGETHER = 20
 """Of which so many at a time."""
+STEPS = 1.5 * 2.0**28
+"""A number to which float64 values are added in steps of 2**-24; sums of such are exact, in any order, up to 2**29."""
+WORDS, INFINITE = 1 << 16, 0x7F80
+"""Of the halves of a float32, and the upper one of infinity."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +57,53 @@ class Clock:
         """From a frame to the next."""
         return float(ny * self.row + (FRAME_ROWS - ny) * PAD)
 
+    def phases(self, sci: np.ndarray, y0: int, period: float) -> np.ndarray:
+        """Phase of each read of the frames of ramps that begin with row `y0`, the first read of row 0 at 0: float64[y, read]."""
+        out = np.empty((sci.shape[2], sci.shape[3] // OUTPUTS))
+        _first_phases(self.sample, self.row, y0, period, out)
+        return out
 
-def waveform(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+
+def waveform(values: np.ndarray) -> BSpline:
     """A cubic spline through the values of one period (the middle of each interval of phase), for phases from 0 to 1."""
     from scipy.interpolate import make_interp_spline
 
     n = len(values)
-    spline = make_interp_spline((np.arange(n + 2) - 0.5) / n, np.concatenate((values[-1:], values, values[:1])).astype(float), k=3)
-    return spline  # type: ignore[no-any-return]
+    return make_interp_spline((np.arange(n + 2) - 0.5) / n, np.concatenate((values[-1:], values, values[:1])).astype(float), k=3)
+
+
+def at_phases(wave: BSpline, phases: np.ndarray) -> np.ndarray:
+    """A waveform at phases from 0 to 1 (float64, any shape)."""
+    out = np.empty(phases.shape)
+    _spline(wave.t, wave.c, np.ascontiguousarray(phases).reshape(-1), out.reshape(-1))
+    return out
+
+
+@jit
+def _spline(knots, coefficients, x, out):  # type: ignore[no-untyped-def]
+    """A cubic spline by the recurrence of C. de Boor, in the order of operations of FITPACK."""
+    last = coefficients.size - 1
+    width = (knots[last] - knots[4]) / (last - 4) if last > 4 else 1.0  # inner knots are nearly even
+    basis, before = np.empty(4), np.empty(4)
+    for p in range(x.size):
+        left = max(3, min(last, int((x[p] - knots[4]) / width) + 4)) if last > 4 and x[p] >= knots[4] else 3
+        while left > 3 and x[p] < knots[left]:
+            left -= 1
+        while left < last and x[p] >= knots[left + 1]:
+            left += 1
+        basis[0] = 1.0
+        for degree in range(1, 4):
+            before[:degree] = basis[:degree]
+            basis[0] = 0.0
+            for j in range(1, degree + 1):
+                above, below = knots[left + j], knots[left + j - degree]
+                part = before[j - 1] / (above - below)
+                basis[j - 1] += part * (above - x[p])
+                basis[j] = part * (x[p] - below)
+        total = 0.0
+        for j in range(4):
+            total += coefficients[left - 3 + j] * basis[j]
+        out[p] = total
 
 
 @jit
@@ -83,22 +130,35 @@ def _spread(sci, out):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _sums(sci, pixeldq, spread, limit, sample, row, period, total, number):  # type: ignore[no-untyped-def]
+def _first_phases(sample, row, y0, period, out):  # type: ignore[no-untyped-def]
+    for y in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            turns = np.float64((y0 + y) * row + k * sample) / period
+            out[y, k] = turns - np.floor(turns)
+
+
+@jit
+def _sums(sci, pixeldq, spread, limit, phase, total, number):  # type: ignore[no-untyped-def]
     """Sums (integration, phase, group) and numbers of the ramps of quiet, unflagged pixels; the second and third reads of a row are bad."""
-    nints, ngroups, ny, nx = sci.shape
-    nphases = number.shape[1]
+    nints, ngroups, ny, _ = sci.shape
+    (_, reads), nphases = phase.shape, number.shape[1]
+    good = np.empty(pixeldq.shape, np.bool_)
     for i in range(nints):
+        for y in range(ny):
+            for k in range(reads):
+                for x in range(OUTPUTS * k, OUTPUTS * (k + 1)):
+                    good[y, x] = k != 1 and k != 2 and pixeldq[y, x] == 0 and spread[i, y, x] < limit
+                    if good[y, x]:
+                        number[i, int(phase[y, k] * nphases)] += 1
         for g in range(ngroups):
             for y in range(ny):
-                for x in range(nx // OUTPUTS * OUTPUTS):
-                    k = x // OUTPUTS
-                    if k == 1 or k == 2 or pixeldq[y, x] != 0 or not spread[i, y, x] < limit:
-                        continue
-                    phase = np.float64(y * row + k * sample) / period
-                    index = int((phase - np.floor(phase)) * nphases)
-                    total[i, index, g] += sci[i, g, y, x]
-                    if g == 0:
-                        number[i, index] += 1
+                for k in range(reads):
+                    index = int(phase[y, k] * nphases)
+                    value = total[i, index, g]
+                    for x in range(OUTPUTS * k, OUTPUTS * (k + 1)):
+                        if good[y, x]:
+                            value += (sci[i, g, y, x] + STEPS) - STEPS
+                    total[i, index, g] = value
 
 
 def spreads(sci: np.ndarray) -> np.ndarray:
@@ -109,20 +169,54 @@ def spreads(sci: np.ndarray) -> np.ndarray:
     return spread
 
 
-def quiet(spread: np.ndarray) -> np.float32:
-    """Least spread of a pixel that is not used: twice that of the middle pixel of all integrations. `spread` is used up."""
-    return np.float32(np.float32(2) * np.median(spread, overwrite_input=True))
+def quiet(parts: Callable[[], Iterable[np.ndarray]]) -> np.float32:
+    """Least spread of a pixel that is not used: twice that of the middle pixel of all integrations, NaN if one is NaN.
+
+    `parts` gives them one after the other (float32, 0 or more), whenever it is called. Numbers of one sign have the order of
+    their bits, so that the middle is found by counting: first by half of the bits, then by the others.
+    """
+    coarse, fine = np.zeros(WORDS, np.int64), np.zeros((2, WORDS), np.int64)
+    for part in parts():
+        _count(_bits(part), coarse)
+    if coarse[INFINITE + 1 :].any() or not coarse.any():
+        return np.float32(np.nan)
+    ends, total = np.cumsum(coarse), int(coarse.sum())
+    ranks = np.array([(total - 1) // 2, total // 2])
+    high = np.searchsorted(ends, ranks, side="right")
+    for part in parts():
+        _count_in(_bits(part), high, fine)
+    low = [np.searchsorted(np.cumsum(fine[k]), ranks[k] - ends[high[k]] + coarse[high[k]], side="right") for k in range(2)]
+    pair = (high << 16 | low).astype(np.uint32).view(np.float32)
+    return np.float32(2) * ((pair[0] + pair[1]) / np.float32(2))  # type: ignore[no-any-return]
+
+
+def _bits(part: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(part).reshape(-1).view(np.uint32)
+
+
+@jit
+def _count(words, coarse):  # type: ignore[no-untyped-def]
+    for word in words:
+        coarse[word >> np.uint32(16)] += 1
+
+
+@jit
+def _count_in(words, high, fine):  # type: ignore[no-untyped-def]
+    for word in words:
+        for k in range(2):
+            if word >> np.uint32(16) == high[k]:
+                fine[k, word & np.uint32(0xFFFF)] += 1
 
 
 def phase_sums(sci: np.ndarray, pixeldq: np.ndarray, spread: np.ndarray, limit: np.float32, nphases: int, clock: Clock,
-               period: float) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+               period: float, y0: int = 0) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Sums (float64[integration, phase, group]) and numbers (float64[integration, phase]) of the ramps of one phase.
 
-    Pixels count that have no flag and scatter less than `limit`.
+    Pixels count that have no flag and scatter less than `limit`. Of a band of rows from `y0` on; bands may be added up.
     """
     nints, ngroups, _, _ = sci.shape
     total, number = np.zeros((nints, nphases, ngroups)), np.zeros((nints, nphases))
-    _sums(sci, pixeldq, spread, limit, clock.sample, clock.row, period, total, number)
+    _sums(sci, pixeldq, spread, limit, clock.phases(sci, y0, period), total, number)
     return total, number
 
 
@@ -133,38 +227,53 @@ class Terms:
     quadratic: np.ndarray
     linear: np.ndarray
 
-    def at(self, phase: float, integrations: Sequence[int], step: float) -> tuple[float, float]:
-        """Least chi squared and its amplitude for a phase in the first integration, which is `step` more in each later one.
+    def at(self, phases: np.ndarray, integrations: Sequence[int], step: float) -> tuple[np.ndarray, np.ndarray]:
+        """Least chi squared and its amplitude for each phase in the first integration, which is `step` more in each later one.
 
         NaN and 0 where the waveform makes no difference to the ramps' shape.
         """
-        trial = np.arange(TRIALS) * 1.0 / TRIALS
-        a, b = 0.0, 0.0
-        for i in integrations:
-            k = int(np.argmin(np.abs((trial - phase - step * i) % 1)))
-            a += self.quadratic[k, i]
-            b += self.linear[k, i]
-        if np.isclose(a, 0, atol=1e-8) or not np.isfinite(a) or not np.isfinite(b):
-            return np.nan, 0.0
-        amplitude = -b / (2 * a)
-        return a * amplitude**2 + b * amplitude, amplitude
+        a, b = np.empty(len(phases)), np.empty(len(phases))
+        _add_up(self.quadratic, self.linear, np.arange(TRIALS) * 1.0 / TRIALS, phases, np.asarray(integrations), step, a, b)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            amplitude = -b / (2 * a)
+            chisq = a * amplitude**2 + b * amplitude
+        lost = (np.abs(a) <= 1e-8) | ~np.isfinite(a) | ~np.isfinite(b)
+        return np.where(lost, np.nan, chisq), np.where(lost, 0.0, amplitude)
 
     def best(self, integrations: Sequence[int], step: float) -> tuple[float, float]:
         """Phase in the first integration, and amplitude."""
         trial = np.arange(TRIALS) * 1.0 / TRIALS
-        phase = lowest(trial, np.array([self.at(one, integrations, step)[0] for one in trial]))
-        return phase, self.at(phase, integrations, step)[1]
+        phase = lowest(trial, self.at(trial, integrations, step)[0])
+        return phase, float(self.at(np.array([phase]), integrations, step)[1][0])
 
 
-def terms(total: np.ndarray, number: np.ndarray, wave: Callable[[np.ndarray], np.ndarray], between: float) -> Terms:
+@jit
+def _add_up(quadratic, linear, trial, phases, integrations, step, a, b):  # type: ignore[no-untyped-def]
+    """Sums over integrations of the coefficients at the first trial phase from that of each integration on."""
+    n = trial.size
+    for p in range(phases.size):
+        a[p], b[p] = 0.0, 0.0
+        for i in integrations:
+            place, least, turns = 0, np.inf, (phases[p] + step * i) * n
+            first = int(turns - np.floor(turns / n) * n) - 2
+            for j in range(first, first + 6):  # one of these, whatever is rounded
+                k = (j + n) % n
+                away = abs((trial[k] - phases[p] - step * i) % 1.0)
+                if away < least:
+                    place, least = k, away
+            a[p] += quadratic[place, i]
+            b[p] += linear[place, i]
+
+
+def terms(total: np.ndarray, number: np.ndarray, wave: BSpline, between: float) -> Terms:
     """Chi squared of lines plus a waveform, for each trial phase and integration.
 
     Parameters
     ----------
     total, number
         As `phase_sums` gives them.
-    wave : callable
-        The waveform by phase.
+    wave : BSpline
+        From `waveform`.
     between : float
         Phase from a group to the next.
     """
@@ -176,10 +285,10 @@ def terms(total: np.ndarray, number: np.ndarray, wave: Callable[[np.ndarray], np
     y, ty = np.sum(total, axis=2), np.sum(total * time, axis=2)
     flat, share = total.reshape(nints, -1), number / delta
     quadratic, linear = np.empty((TRIALS, nints)), np.empty((TRIALS, nints))
-    table = wave(phases % 1) if nphases == TRIALS else phases  # trials are then whole steps of phase
+    table = at_phases(wave, phases % 1) if nphases == TRIALS else phases  # trials are then whole steps of phase
     for first in range(0, TRIALS, TOGETHER):  # as products of matrices: sums over phases and groups for many trials and integrations
         k = np.arange(first, min(first + TOGETHER, TRIALS))
-        z = table[(k[:, None] + np.arange(nphases)) % TRIALS] if nphases == TRIALS else wave((phases + k[:, None, None] / TRIALS) % 1)
+        z = table[(k[:, None] + np.arange(nphases)) % TRIALS] if nphases == TRIALS else at_phases(wave, (phases + k[:, None, None] / TRIALS) % 1)
         s, tz, zz = np.sum(z, axis=2), np.sum(time * z, axis=2), np.sum(z**2, axis=2)
         form = -tt * s**2 + 2 * t * s * tz - ngroups * tz**2 + zz * delta
         quadratic[k] = form @ share.T
@@ -204,24 +313,25 @@ def lowest(phases: np.ndarray, chisq: np.ndarray) -> float:
 
 
 @jit
-def _subtract(sci, pieces, knots, amplitude, offset, between, sample, row, period):  # type: ignore[no-untyped-def]
+def _subtract(sci, pieces, knots, amplitude, offset, between, first):  # type: ignore[no-untyped-def]
     """Subtract a waveform given as cubic pieces (power, piece) from `knots`, evenly spaced but for those at the ends."""
-    nints, ngroups, ny, nx = sci.shape
-    npieces = pieces.shape[1]
+    nints, ngroups, ny, _ = sci.shape
+    reads, npieces = first.shape[1], pieces.shape[1]
     width = knots[2] - knots[1] if npieces > 1 else 1.0
-    level = np.empty(nx // OUTPUTS)
+    level = np.empty(reads)
     for i in range(nints):
         for g in range(ngroups):
             for y in range(ny):
-                for k in range(nx // OUTPUTS):
-                    phase = np.float64(y * row + k * sample) / period
-                    phase = phase - np.floor(phase) + between * g + offset[i]
+                for k in range(reads):
+                    phase = first[y, k] + between * g + offset[i]
                     phase -= np.floor(phase)
                     piece = max(0, min(npieces - 1, int((phase - knots[1]) / width) + 1)) if phase >= knots[1] else 0
                     d = phase - knots[piece]
                     level[k] = amplitude[i] * (((pieces[0, piece] * d + pieces[1, piece]) * d + pieces[2, piece]) * d + pieces[3, piece])
-                for x in range(nx // OUTPUTS * OUTPUTS):
-                    sci[i, g, y, x] -= level[x // OUTPUTS]
+                line = sci[i, g, y]
+                for k in range(reads):
+                    for x in range(OUTPUTS * k, OUTPUTS * (k + 1)):
+                        line[x] -= level[k]
 
 
 @dataclass(frozen=True)
@@ -244,10 +354,10 @@ class Fit:
     offsets: np.ndarray
     between: float
 
-    def subtract(self, sci: np.ndarray, start: int, clock: Clock, period: float) -> None:
-        """From float32[integration, group, y, x], in place; `start` is the index of the first integration in the file."""
+    def subtract(self, sci: np.ndarray, start: int, y0: int, clock: Clock, period: float) -> None:
+        """From float32[integration, group, y, x], in place; `start` is the index of the first integration in the file, `y0` the first row."""
         rows = slice(start, start + len(sci))
-        _subtract(sci, self.pieces, self.knots, self.amplitudes[rows], self.offsets[rows], self.between, clock.sample, clock.row, period)
+        _subtract(sci, self.pieces, self.knots, self.amplitudes[rows], self.offsets[rows], self.between, clock.phases(sci, y0, period))
 
 
 def fit(total: np.ndarray, number: np.ndarray, values: np.ndarray, ny: int, clock: Clock, period: float, separately: bool) -> Fit:

@@ -9,7 +9,7 @@ import itertools
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -52,8 +52,10 @@ class EmiCorrStep(BlockStep):
 
     ``joint`` fits phase and amplitude of the reference's waveform together with straight ramps; ``sequential`` takes straight ramps off
     first, folds what remains by phase, and lays the reference's waveform over it, or takes it as it is where frequencies are given by the
-    user. Reference type: emicorr; skipped without one, for ramps of less than three groups, and for subarrays it does not know. Needs
-    whole frames and all integrations of a file, in a block or as a stored ramp (`stream`).
+    user. Reference type: emicorr; skipped without one, for ramps of less than three groups, and for subarrays it does not know.
+
+    Needs whole frames and all integrations of a file in a block. Else `joint` wants to look at all of them several times (`surveys`),
+    in any tiles, before it takes any tile; `sequential` goes through a stored ramp (`stream`).
 
     Raises
     ------
@@ -115,48 +117,67 @@ class EmiCorrStep(BlockStep):
         if samples is None or area.xstart is None or area.xsize is None:
             raise InputError(f"{draft.path}: emicorr needs NSAMPLES, SUBSTRT1 and SUBSIZE1 in the primary header")
         state: State = {"row": entry.row, "frame": entry.frame, "sample": int(samples), "reset": entry.frame if readout.endswith("R1") else 0,
-                        "late": int(area.xsize / 4 + area.xstart - 1) == emi_folded.LAST_READ, "n": len(entry.frequencies),
+                        "rows": int(model.data.shape[2]), "late": int(area.xsize / 4 + area.xstart - 1) == emi_folded.LAST_READ, "n": len(entry.frequencies),
                         "frequencies": np.array([hertz for _, hertz, _ in entry.frequencies]), "subarray": np.array(subarray), "readout": np.array(readout),
                         "detector": np.array(str(model.meta.instrument.detector)), "path": np.array(draft.path), "folder": np.array(draft.folder)}  # fmt: skip
         return state | {f"wave.{i}": wave for i, (_, _, wave) in enumerate(entry.frequencies) if wave is not None}
 
     def run(self, block: Block, state: Mapping[str, Any]) -> Block:
-        whole = Whole(block)
-        self.stream(whole, whole, state)
+        n, surveys = int(state["n"]), self.surveys(state)
+        if not surveys:
+            whole = Whole(block)
+            self.stream(whole, whole, state)
+            return block
+        for k in range(0 if f"fit.{n - 1}.between" in state else surveys):
+            part = self.survey(k, dataclasses.replace(block, arrays={**block.arrays, "sci": block.arrays["sci"].copy()}), state)
+            state = {**state, **self.conclude(k, lambda part=part: [part], state)}  # type: ignore[misc]
+        self._subtract(block, state, n)
         return block
 
+    def surveys(self, state: Mapping[str, Any]) -> int:
+        """How often it has to see all integrations before it is run: twice for each frequency."""
+        waves = all(f"wave.{i}" in state for i in range(int(state["n"])))
+        return 2 * int(state["n"]) if self.algorithm == "joint" and waves else 0
+
+    def survey(self, k: int, block: Block, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """What `conclude` is to know of a block of some integrations and rows, which is used up: the scatter of pixels, then sums by phase."""
+        i = k // 2
+        self._subtract(block, state, i)
+        spread, sci = emi.spreads(block.arrays["sci"]), block.arrays["sci"]
+        if k % 2 == 0:
+            return {"spread": spread}
+        waves, level = len(np.asarray(state[f"wave.{i}"])), np.float32(state[f"level.{i}"])
+        total, number = emi.phase_sums(sci, block.arrays["pixeldq"], spread, level, waves, _clock(state), _period(state, i), block.y0)
+        return {"start": np.array(block.start), "total": total, "number": number}
+
+    def conclude(self, k: int, parts: Callable[[], Iterable[Mapping[str, np.ndarray]]], state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """What follows from a survey of all blocks, for the next one and for `run`; `parts` are what `survey` has found, whenever called."""
+        i = k // 2
+        if k % 2 == 0:
+            return {f"level.{i}": emi.quiet(lambda: (part["spread"] for part in parts()))}
+        total, number = _added(parts())
+        wave = np.asarray(state[f"wave.{i}"])
+        found = emi.fit(total, number, wave, int(state["rows"]), _clock(state), _period(state, i), self.fit_ints_separately)
+        return {f"fit.{i}.{field.name}": np.asarray(getattr(found, field.name)) for field in dataclasses.fields(found)}
+
+    def _subtract(self, block: Block, state: Mapping[str, Any], n: int) -> None:
+        """Subtract the waves of the first `n` frequencies."""
+        for i in range(n):
+            found = emi.Fit(*(np.asarray(state[f"fit.{i}.{name}"]) for name in ("pieces", "knots", "amplitudes", "offsets")), float(state[f"fit.{i}.between"]))
+            found.subtract(block.arrays["sci"], block.start, block.y0, _clock(state), _period(state, i))
+
     def stream(self, ramps: Ramps, out: Ramps, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """All integrations of a stored ramp, some at a time; besides these, a plane (float32) of each integration is in memory."""
+        """All integrations of a stored ramp, some at a time."""
         limit, made = self.nints_to_phase, {}
         for i in range(int(state["n"])):
             frequency, wave = float(state["frequencies"][i]), state.get(f"wave.{i}")
-            if self.algorithm == "joint" and wave is not None:
-                self._joint(ramps, out, state, frequency, np.asarray(wave))
-            else:
-                # what is found for the first frequency holds for the others, as in the reference implementation
-                limit = self._integrations(limit, frequency, int(state["frame"]) * ramps.ngroups, ramps.nints)
-                made[repr(frequency)] = (frequency, self._sequential(ramps, out, state, frequency, wave, limit))
+            # what is found for the first frequency holds for the others, as in the reference implementation
+            limit = self._integrations(limit, frequency, int(state["frame"]) * ramps.ngroups, ramps.nints)
+            made[repr(frequency)] = (frequency, self._sequential(ramps, out, state, frequency, wave, limit))
             ramps = out
         if self.save_intermediate_results and self.onthefly_corr_freq is not None:
             _save(made, state, self.output_dir or str(state["folder"]))
         return {}
-
-    def _joint(self, ramps: Ramps, out: Ramps, state: Mapping[str, Any], frequency: float, wave: np.ndarray) -> None:
-        clock, period = _clock(state), (1.0 / frequency) / emi.TICK
-        spread = np.empty((ramps.nints, *ramps.shape), np.float32)
-        for block in ramps.blocks():
-            spread[block.rows] = emi.spreads(block.arrays["sci"])
-        level = emi.quiet(spread)
-        del spread
-        sums = []
-        for block in ramps.blocks():
-            sci = block.arrays["sci"]
-            sums.append(emi.phase_sums(sci, block.arrays["pixeldq"], emi.spreads(sci), level, len(wave), clock, period))
-        total, number = (np.concatenate(parts) for parts in zip(*sums))
-        found = emi.fit(total, number, wave, ramps.shape[0], clock, period, self.fit_ints_separately)
-        for block in ramps.blocks():
-            found.subtract(block.arrays["sci"], block.start, clock, period)
-            _put(block, ramps, out)
 
     def _integrations(self, limit: int | None, frequency: float, ticks: int, nints: int) -> int:
         """Integrations that are folded."""
@@ -191,6 +212,21 @@ def _put(block: Block, ramps: Ramps, out: Ramps) -> None:
 
 def _clock(state: Mapping[str, Any]) -> emi.Clock:
     return emi.Clock(int(state["sample"]), int(state["row"]), int(state["reset"]))
+
+
+def _period(state: Mapping[str, Any], i: int) -> float:
+    return (1.0 / float(state["frequencies"][i])) / emi.TICK
+
+
+def _added(parts: Iterable[Mapping[str, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and numbers of all integrations, of parts that are some integrations or some of their rows each."""
+    total: dict[int, np.ndarray] = {}
+    number: dict[int, np.ndarray] = {}
+    for part in parts:
+        for i, (values, count) in enumerate(zip(part["total"], part["number"]), int(part["start"])):
+            total[i] = total[i] + values if i in total else values
+            number[i] = number[i] + count if i in number else count
+    return np.stack([total[i] for i in sorted(total)]), np.stack([number[i] for i in sorted(number)])
 
 
 def entry_of(path: str, subarray: str, speed: str, detector: str) -> Entry | None:
