@@ -54,8 +54,11 @@ def keywords(model_type: str = "") -> tuple[Keyword, ...]:
             kind = node.get("type", "string")
             found.append(Keyword(name, node["fits_keyword"], node.get("fits_hdu", "PRIMARY"), kind if isinstance(kind, str) else kind[0]))
 
+    from jwst_dask.io.plugins import core_only
+
     url = getattr(datamodels, model_type if hasattr(datamodels, model_type) else "JwstDataModel").schema_url
-    schema.walk_schema(schema.merge_property_trees(load_schema(url, resolve_references=True)), note)
+    with core_only():
+        schema.walk_schema(schema.merge_property_trees(load_schema(url, resolve_references=True)), note)
     return tuple(found)
 
 

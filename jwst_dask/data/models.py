@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jwst_dask.core.memo import memo
+from jwst_dask.io.plugins import core_only
 
 Path = tuple[str, ...]
 _PROTECTED = {("meta", "date"), ("meta", "model_type")}
@@ -27,12 +28,13 @@ def blank(cls: type[Any], validate: bool = False) -> Any:
     validate : bool
         Check values on assignment. Values that steps compute need no check; products are validated when they are opened.
     """
-    first = memo(("blank model", cls), cls)
-    model: Any = object.__new__(cls)
-    vars(model).update(vars(first))
-    model._file_references = []
-    cls.clone(model, first, deepcopy=True)
-    model._validate_on_assignment = validate
+    with core_only(not validate):  # checks convert values of any type
+        first = memo(("blank model", cls), cls)
+        model: Any = object.__new__(cls)
+        vars(model).update(vars(first))
+        model._file_references = []
+        cls.clone(model, first, deepcopy=True)
+        model._validate_on_assignment = validate
     return model
 
 

@@ -22,6 +22,7 @@ from jwst_dask.io import asdf_text
 from jwst_dask.io.cards import BLOCK, set_card
 from jwst_dask.io.edits import CardPlaces, TextPlaces, Unlike, stored
 from jwst_dask.io.fits import HDU, describe, structure
+from jwst_dask.io.plugins import core_only, core_tree
 
 Path = tuple[str | int, ...]
 Extension = tuple[str, int]
@@ -153,7 +154,8 @@ def in_full(tree: Any, schema: Any) -> Serial:
     from stdatamodels import fits_support
 
     raw = io.BytesIO()
-    fits_support.to_fits(tree, schema).writeto(raw, output_verify="silentfix")
+    with core_only(core_tree(tree)):
+        fits_support.to_fits(tree, schema).writeto(raw, output_verify="silentfix")
     view = raw.getbuffer()
     hdus = _hdus(view)
     text, blocks = asdf_text.split(bytes(view[hdus[-1].data_offset : hdus[-1].data_offset + hdus[-1].nbytes]))

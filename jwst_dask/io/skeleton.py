@@ -19,6 +19,7 @@ from jwst_dask.io.cards import BLOCK, asdf_header, header_hash, set_card
 from jwst_dask.io.edits import table_cards
 from jwst_dask.io.fits import HDU, FitsFile, scan
 from jwst_dask.io.likeness import Likeness
+from jwst_dask.io.plugins import core_only, core_text
 
 PIXELS = frozenset(name.upper() for name in CUBES)
 """Extensions that hold pixels of the exposure, whatever their dimensions."""
@@ -129,7 +130,7 @@ def _read(file: FitsFile, small: _Small) -> Any:
     from stdatamodels.jwst import datamodels
 
     name = small.name
-    with fits.open(io.BytesIO(small.joined()), memmap=False) as hdus:
+    with core_only(core_text(small.text)), fits.open(io.BytesIO(small.joined()), memmap=False) as hdus:
         try:
             if not hasattr(datamodels, name):
                 return datamodels.open(hdus)

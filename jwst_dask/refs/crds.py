@@ -51,13 +51,11 @@ def _client() -> None:
 def _folder(kind: str) -> Path:
     from crds.core import config
 
-    locate = {"mappings": config.get_crds_mappath, "config": config.get_crds_cfgpath}[kind]
-    return Path(locate("jwst"))
+    return Path({"mappings": config.get_crds_mappath, "config": config.get_crds_cfgpath}[kind]("jwst"))
 
 
 def _offline() -> bool:
-    url = os.environ.get("CRDS_SERVER_URL", "")
-    return not url or "serverless" in url
+    return "serverless" in os.environ.get("CRDS_SERVER_URL", "serverless") or not os.environ["CRDS_SERVER_URL"]
 
 
 def server_config() -> dict[str, Any]:
@@ -91,12 +89,20 @@ def pin_context(context: str | None = None) -> str:
         When there is no CRDS cache, or the context is unknown; the message says what to set.
     """
     with _guard:
+        if (name := context or os.environ.get("CRDS_CONTEXT", "")).endswith(".pmap") and _cached(name):
+            return name  # where references are given, the client is not needed, whose import takes half a second
         _client()
         if context not in _pinned:
             name = _name_context(context or os.environ.get("CRDS_CONTEXT") or None)
             _mapping(name)
             _pinned[context] = name
         return _pinned[context]
+
+
+def _cached(context: str) -> bool:
+    """Whether the rules of a context are in a cache of the usual layout; False where only the client knows."""
+    unusual = any(name in os.environ for name in ("CRDS_MAPPATH", "CRDS_MAPPATH_SINGLE", "CRDS_PATH_SINGLE"))
+    return not unusual and os.path.isfile(os.path.join(os.environ.get("CRDS_PATH", ""), "mappings", "jwst", context))
 
 
 def _name_context(wanted: str | None) -> str:
@@ -157,6 +163,7 @@ def _simple(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def _select(parameters: Mapping[str, Any], reftypes: Iterable[str], context: str) -> dict[str, str]:
     """File name, ``N/A`` or ``NOT FOUND reason`` for each type; one evaluation of the rules per distinct parameter set."""
+    _client()
     from crds.core import heavy_client
 
     simple = _simple(parameters)
@@ -178,6 +185,7 @@ def _select(parameters: Mapping[str, Any], reftypes: Iterable[str], context: str
 
 def _locate(names: Mapping[str, str], parameters: Mapping[str, Any], context: str) -> dict[str, str]:
     """Absolute paths; files that the cache lacks are downloaded together, if there is a server."""
+    _client()
     import crds
     from crds.core import config
 
@@ -387,6 +395,6 @@ def prefetch(exposures: Iterable[Mapping[str, Any]], reftypes: Iterable[str], co
 
 def crds_version() -> str:
     """Version of the `crds` client, as products record it."""
-    import crds
+    from importlib.metadata import version
 
-    return str(crds.__version__)
+    return version("crds")
