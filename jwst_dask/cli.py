@@ -6,6 +6,8 @@ Exit status: 0 when all products were made, 1 when something failed, 64 when no 
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -20,6 +22,7 @@ log = logging.getLogger("jwst_dask")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
+    atexit.register(gc.freeze)  # else Python looks for cycles among a million objects before the process, and they, go away: half a second
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     args, rest = parser.parse_known_args(arguments)
