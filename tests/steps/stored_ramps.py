@@ -24,7 +24,7 @@ class StoredRamps:
             yield Block({name: array.copy() if name == "pixeldq" else array[part].copy() for name, array in self.arrays.items()}, start)
 
     def write(self, block: Block) -> None:
-        rows = slice(block.y0, block.y0 + block.arrays["sci"].shape[-2])
+        rows = slice(block.y0, block.y0 + next(iter(block.arrays.values())).shape[-2])
         for name, array in block.arrays.items():
             if name == "pixeldq":
                 self.arrays[name][rows] = array

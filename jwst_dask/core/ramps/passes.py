@@ -127,6 +127,12 @@ def surveys_of(stage: Stage) -> int:
     return int(ask(stage.state)) if ask is not None else 0
 
 
+def changes(stage: Stage) -> tuple[str, ...]:
+    """Arrays that a step changes in this exposure."""
+    declared: Any = stage.step
+    return tuple(declared.touches(stage.state)[1] if hasattr(declared, "touches") else declared.writes)
+
+
 def need(stage: Stage, extent: Extent, shape: tuple[int, int]) -> str:
     """What kind of tile a step asks for."""
     step: Any = stage.step

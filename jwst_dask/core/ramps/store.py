@@ -189,7 +189,7 @@ class RampStore:
     def put(self, block: Block, rows: slice | None = None, names: tuple[str, ...] | None = None) -> int:
         """Write a block, or `rows` of its arrays; returns the bytes written. May be repeated."""
         ny, nx = self.shape
-        height = block.arrays["sci"].shape[-2]
+        height = next(iter(block.arrays.values())).shape[-2]
         rows = rows or slice(0, height)
         y0, total = block.y0 + rows.start, 0
         for name in names or self.names():

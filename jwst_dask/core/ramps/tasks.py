@@ -124,7 +124,7 @@ class RampTask:
             block = self._tile(tile.i0, tile.i1, tile.y0, tile.y1, (tile.g0, tile.g1))
             if context is not None:
                 first = self._tile(tile.i0, tile.i1, tile.y0, tile.y1, context)
-                for name in ("sci", "groupdq"):
+                for name in (name for name in ("sci", "groupdq") if name in block.arrays):
                     block.arrays[name] = np.concatenate((first.arrays[name], block.arrays[name]), axis=1)
             return block
         ny = self.origin.shape[0] if isinstance(self.origin, RampStore) else self.origin.hdu("SCI").shape[-2]
@@ -135,10 +135,19 @@ class RampTask:
 
     def _tile(self, i0: int, i1: int, y0: int, y1: int, groups: tuple[int, int] | None) -> Block:
         if isinstance(self.origin, RampStore):
-            return self.origin.read(i0, i1, y0, y1, groups)
+            return self.origin.read(i0, i1, y0, y1, groups, self._names())
         from jwst_dask.io.ramps import read_ramp
 
         return read_ramp(self.origin, i0, i1, y0, y1, groups=groups)
+
+    def _names(self) -> tuple[str, ...] | None:
+        """Arrays to be read for a few groups: what the step reads, and what is not shared with the next store; all of them else."""
+        if self.kind != GROUPS or self.writes or self.sink is None:
+            return None
+        step, state, _ = self.links[0]
+        declared: Any = step
+        reads = declared.touches(self._state(step, state))[0] if hasattr(declared, "touches") else declared.reads
+        return tuple(name for name in self.origin.names() if name in reads or name not in self.sink.shared)
 
     def _context(self) -> bool:
         """Whether groups are corrected together with the first of their integration."""

@@ -41,9 +41,9 @@ class Whole:
         """It is where it should be."""
 
 
-def group_of(ramps: Any, index: int, group: int) -> Block:
-    """One group of one integration of a stored ramp."""
-    block: Block = ramps.read(index, index + 1, groups=(group, group + 1))
+def group_of(ramps: Any, index: int, group: int, names: tuple[str, ...] = ("sci", "groupdq", "pixeldq")) -> Block:
+    """One group of one integration of a stored ramp, all its arrays or some."""
+    block: Block = ramps.read(index, index + 1, groups=(group, group + 1), names=names)
     return block
 
 
@@ -51,5 +51,5 @@ def groupdq_of(ramps: Any, index: int) -> np.ndarray:
     """Flags of one integration of a stored ramp: uint8[group, y, x]."""
     out = np.empty((ramps.ngroups, *ramps.shape), np.uint8)
     for group in range(ramps.ngroups):
-        out[group] = group_of(ramps, index, group).arrays["groupdq"][0, 0]
+        out[group] = group_of(ramps, index, group, ("groupdq",)).arrays["groupdq"][0, 0]
     return out

@@ -24,7 +24,7 @@ def dead_groups_of(ramps: Any) -> np.ndarray:
     out = np.empty((ramps.nints, ramps.ngroups), np.bool_)
     for i in range(ramps.nints):
         for g in range(ramps.ngroups):
-            out[i, g] = jump.dead_groups(group_of(ramps, i, g).arrays["groupdq"])[0, 0]
+            out[i, g] = jump.dead_groups(group_of(ramps, i, g, ("groupdq",)).arrays["groupdq"])[0, 0]
     return out
 
 
@@ -88,7 +88,7 @@ def find_snowballs(ramps: Any, options: snowballs.Options) -> np.ndarray:
         flags = groupdq_of(ramps, i)
         count[i], before = snowballs.snowballs_of(flags, options, before)
         for g in range(ramps.ngroups):
-            block = group_of(ramps, i, g)
+            block = group_of(ramps, i, g, ("groupdq",))
             if not np.array_equal(block.arrays["groupdq"][0, 0], flags[g]):
                 block.arrays["groupdq"] = flags[np.newaxis, g : g + 1]
                 ramps.write(block)
@@ -101,7 +101,7 @@ def find_showers(ramps: Any, state: Mapping[str, Any], ring: np.ndarray, options
     if not showers.enough(dead_groups_of(ramps)):
         return count
     usual, (gain, _) = _typical(ramps, state, options, searched), _references(state)
-    pixeldq = group_of(ramps, 0, 0).arrays["pixeldq"]
+    pixeldq = group_of(ramps, 0, 0, ("pixeldq",)).arrays["pixeldq"]
     for i in range(ramps.nints):
         groupdq = groupdq_of(ramps, i)
         flags, count[i] = showers.showers_of(groupdq, pixeldq, _Steps(ramps, i, groupdq, gain, searched), usual, ring, options)
@@ -144,5 +144,5 @@ class _Steps:
         return found
 
     def _frame(self, group: int) -> np.ndarray:
-        frame: np.ndarray = group_of(self.ramps, self.index, group).arrays["sci"][0, 0]
+        frame: np.ndarray = group_of(self.ramps, self.index, group, ("sci",)).arrays["sci"][0, 0]
         return frame

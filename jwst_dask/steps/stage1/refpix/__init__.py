@@ -85,6 +85,12 @@ class RefPixStep(BlockStep):
         """Which groups of an integration a block must have: any (0), any together with the first (1: MIRI), all of them (None: IRS2)."""
         return {"miri": 1, "irs2": None}.get(str(state["kind"]), 0)
 
+    @staticmethod
+    def touches(state: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Arrays that are read, and those that are changed: flags are only where interleaved reference pixels are (IRS2)."""
+        every = ("sci", "groupdq", "pixeldq", "zeroframe")
+        return {"irs2": (every, every), "miri": (("sci", "pixeldq"), ("sci",))}.get(str(state["kind"]), (("sci", "pixeldq", "zeroframe"), ("sci", "zeroframe")))
+
     def prepare(self, draft: Draft, refs: References) -> State | Skip:
         model, area = draft.model, draft.model.meta.subarray
         shape = draft.shape
@@ -237,7 +243,7 @@ class RefPixStep(BlockStep):
         from jwst_dask.steps.stage1.refpix import irs2, layout
         from jwst_dask.steps.stage1.stored import group_of
 
-        flags, flipped, keep = group_of(ramps, 0, 0).arrays["pixeldq"], bool(state["flipped"]), self.preserve_irs2_refpix
+        flags, flipped, keep = group_of(ramps, 0, 0, ("pixeldq",)).arrays["pixeldq"], bool(state["flipped"]), self.preserve_irs2_refpix
         frame = layout.Frame.of(ramps.shape, (int(state["y0"]), int(state["x0"])), int(state["fast"]), int(state["slow"]))
         known = irs2.known(flags)
         bad = known.copy()
@@ -247,7 +253,7 @@ class RefPixStep(BlockStep):
         replaced, reference = self._replaced(flags, bad, frame), irs2.read_reference(str(state["path"]), ramps.shape[1])
         for i in range(ramps.nints):
             for g, plane in enumerate(irs2.correct_stored(ramps, i, replaced, bad, flipped, reference, keep)):
-                block = group_of(ramps, i, g)
+                block = group_of(ramps, i, g, ("groupdq",))
                 block.arrays = {"sci": plane[None, None], "groupdq": block.arrays["groupdq"]}
                 if not keep:
                     block.arrays["groupdq"] = irs2.strip(block.arrays["groupdq"], flipped)

@@ -300,7 +300,7 @@ def correct_stored(ramps: Any, index: int, replaced: Callable[[np.ndarray], None
     listed = bad[order]
 
     def columns(group: int) -> np.ndarray:
-        plane = group_of(ramps, index, group).arrays["sci"]
+        plane = group_of(ramps, index, group, ("sci",)).arrays["sci"]
         replaced(plane[0, 0])
         replace_listed(plane[:, :, order, order], listed.copy(), reference["bad"])
         return plane[0, 0, order, order]  # type: ignore[no-any-return]
@@ -323,7 +323,7 @@ def reads_of(ramps: Any, index: int) -> np.ndarray:
     rows = np.flatnonzero(READS)
     out = np.empty((ramps.ngroups, rows.size, ramps.shape[1]), np.float32)
     for group in range(ramps.ngroups):
-        out[group] = group_of(ramps, index, group).arrays["sci"][0, 0, rows]
+        out[group] = group_of(ramps, index, group, ("sci",)).arrays["sci"][0, 0, rows]
     return out
 
 
