@@ -185,7 +185,7 @@ def guarded(task: Any, *before: Receipt) -> Receipt:
 
 def failed(task: Any, error: BaseException, remedy: str = "") -> Receipt:
     """The receipt of a block, or a slit, that could not be done."""
-    explained = isinstance(error, JwstDaskError)
+    task, explained = getattr(task, "task", task), isinstance(error, JwstDaskError)
     detail = str(error) if explained else f"{type(error).__name__}: {error}"
     if not isinstance(task, BlockTask):
         return Receipt(task.name, task.exposure, 0, 0, error=f"{os.path.basename(task.source)}: {remedy or detail}", error_type=type(error).__name__, slit=task.slit)

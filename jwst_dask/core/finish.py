@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from jwst_dask.core.config import setting
 from jwst_dask.core.errors import InputError, JwstDaskError
 from jwst_dask.core.plan import ExposurePlan, Job, Plan, PlannedProduct
 from jwst_dask.core.prepare import StateStore, flat_meta
+from jwst_dask.core.ties import tie
 
 log = logging.getLogger(__name__)
 
@@ -136,27 +138,9 @@ class _Work:
                         self.ready.append((job, exposure))
                 for stage in [*exposure.prior, *exposure.stages] if not exposure.joined else ():  # the store has it
                     stage.state = {}
-        return sorted(self._after_upstream(tasks), key=lambda task: task.exposure)
-
-    def _after_upstream(self, tasks: list[Any]) -> list[Any]:
-        """Tasks that wait for those of the stage before, by one task at the end of each exposure that says that all are done."""
-        from jwst_dask.core.ramps.tasks import Gate
-
-        followed = {e.upstream.index: e.upstream for _, e in self.exposures.values() if e.upstream is not None}
-        gates: dict[int, str] = {}
-        for index, exposure in followed.items():
-            own = [task for task in tasks if task.exposure == index]
-            if own:
-                needed = {name for task in own for name in task.needs}
-                gates[index] = f"{exposure.name}.{index}[passed on]"
-                tasks.append(Gate(gates[index], index, exposure.file.path, needs=tuple(task.name for task in own if task.name not in needed)))
-                self.waiting[index] += 1
-        out = []
-        for task in tasks:
-            upstream = self.exposures[task.exposure][1].upstream
-            gate = gates.get(upstream.index) if upstream is not None else None
-            out.append(replace(task, needs=(gate,)) if gate is not None and not task.needs else task)
-        return out
+        tasks = tie(tasks, {index: exposure for index, (_, exposure) in self.exposures.items()}, store.folder / "done")
+        self.waiting |= Counter(task.exposure for task in tasks)
+        return tasks
 
     def _reserve(self, job: Job, exposure: ExposurePlan | None, wanted: list[PlannedProduct]) -> None:
         """Temporary files of one exposure's products, or of the level-3 products: all or none."""

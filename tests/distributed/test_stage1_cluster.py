@@ -220,9 +220,3 @@ def test_a_killed_client_resumes(folder: Path, tmp_path: Path, expected: Path, w
 
 def ramps(out: Path) -> list[str]:
     return [name for name in scratch(out) if "states" not in name]
-
-
-def test_stages_on_workers(folder: Path, tmp_path: Path, client: Any) -> None:
-    jwst_dask.run(uncals(folder), stages="1,2,3", output_dir=tmp_path / "here", scheduler="sync")
-    jwst_dask.run(uncals(folder), stages="1,2,3", output_dir=tmp_path / "there", client=client)
-    assert digests(tmp_path / "here") == digests(tmp_path / "there") and not scratch(tmp_path / "there")
