@@ -23,6 +23,15 @@ log = logging.getLogger("jwst_dask")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     atexit.register(gc.freeze)  # else Python looks for cycles among a million objects before the process, and they, go away: half a second
+    often = gc.get_threshold()
+    gc.set_threshold(max(20_000, often[0]), *often[1:])  # imports and schemas make many objects, and few cycles
+    try:
+        return _main(argv)
+    finally:
+        gc.set_threshold(*often)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     args, rest = parser.parse_known_args(arguments)
