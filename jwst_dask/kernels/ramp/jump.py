@@ -18,15 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from jwst_dask.kernels._jit import jit
-from jwst_dask.kernels.clip import bounds
+from jwst_dask.kernels.ramp.jump_clip import LANES as CLIP_LANES
+from jwst_dask.kernels.ramp.jump_clip import NEARLY, clip, jumped_row, noise_of, unflag
 from jwst_dask.kernels.ramp.lanes import copy_finite_last, lanes_for, load, middle, sort
 from jwst_dask.kernels.ramp.neighbours import JUMP, follow_row, mark_row, spread_row, tidy_row
 
 DO_NOT_USE = np.uint8(1)
 LEAST_GROUPS = 3
-CLIP_ROUNDS = 5
-NEARLY = 1.0 - 1e-9
-"""Differences below this part of the limit need no exact division."""
 SINGLE, ITERATIVE, CLIP_INTEGRATIONS, CLIP_ALL = range(4)
 
 
@@ -156,23 +154,28 @@ def find_jumps(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, readnoise
             tidy_row(groupdq, y)
         return None
     noise = (readnoise * gain).astype(np.float32, copy=False)
-    if how >= CLIP_INTEGRATIONS and not clipped:
+    if how >= CLIP_INTEGRATIONS and whole and not clipped:
         clip_jumps(sci, groupdq, gain, options, how)
-        if whole:
-            unflag(groupdq, full_groups(groupdq))
+        unflag(groupdq, full_groups(groupdq))
+        clipped = True
     limits = np.array([options.rejection, options.three_groups, options.four_groups])
     first, last, _ = counted.indices(ny)
     sizes, groups = np.array(options.after_size, np.float32), np.array(options.after_groups, np.int64)
     count = np.zeros(nints, np.int64)
-    _rows(sci, groupdq, gain, noise, float(options.nframes), how, limits, options.neighbours, float(options.low), float(options.high),
-                     sizes, groups, lanes_for(nints * (ngroups - 1)), first, last, count)  # fmt: skip
+    _rows(sci, groupdq, gain, noise, float(options.nframes), how, 0 if clipped else _sets(how, ngroups), limits, options.neighbours, float(options.low), float(options.high),
+                     sizes, groups, lanes_for(nints * (ngroups - 1), nx, *(CLIP_LANES if how >= CLIP_INTEGRATIONS else ())), first, last, count)  # fmt: skip
     return count
+
+
+def _sets(how: int, ngroups: int) -> int:
+    """Differences of an integration that are clipped apart."""
+    return 1 if how == CLIP_ALL else ngroups - 1
 
 
 def clip_jumps(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, options: Options, how: int) -> None:
     """Flag in `groupdq`, in place, what sigma clipping leaves out (`how` is `CLIP_INTEGRATIONS` or `CLIP_ALL`); any band of rows."""
     nints, ngroups = groupdq.shape[:2]
-    _clip(sci, groupdq, gain, options.rejection, how == CLIP_ALL, lanes_for(nints * (ngroups - 1)))
+    clip(sci, groupdq, gain, options.rejection, _sets(how, ngroups), lanes_for(nints * (ngroups - 1), groupdq.shape[3], *CLIP_LANES))
 
 
 def full_groups(groupdq: np.ndarray) -> np.ndarray:
@@ -183,17 +186,20 @@ def full_groups(groupdq: np.ndarray) -> np.ndarray:
 
 
 @jit
-def _rows(sci, dq, gain, noise, nframes, how, limits, neighbours, low, high, sizes, groups, nlanes, first, last, count):  # type: ignore[no-untyped-def]
+def _rows(sci, dq, gain, noise, nframes, how, sets, limits, neighbours, low, high, sizes, groups, nlanes, first, last, count):  # type: ignore[no-untyped-def]
     """Row after row: detection runs one row ahead of the flags that depend on its neighbours."""
     nints, ngroups, ny, nx = dq.shape
     ndiffs, nothing = nints * (ngroups - 1), np.empty(0, np.int64)
-    diffs, work = np.empty((ndiffs, nlanes), np.float32), np.zeros((ndiffs, nlanes), np.float32)
+    diffs, work = np.empty((ndiffs, nlanes), np.float32), np.zeros((ndiffs, nlanes if how < CLIP_INTEGRATIONS else 2), np.float32)
     median, sigma = np.empty((2, nx), np.float64), np.empty((2, nx), np.float64)
     marks = np.zeros((3, nints, ngroups, nx), np.uint8) if neighbours else np.zeros((3, 0, 0, 0), np.uint8)
     until, follows = np.empty(nx, np.int64), groups[0] > 0 or groups[1] > 0
     for y in range(ny + 1):
-        if y < ny:
+        if y < ny and how >= CLIP_INTEGRATIONS:
+            jumped_row(sci, dq, gain, noise, nframes, y, limits[0], sets, diffs, work, median[y % 2], sigma[y % 2])
+        elif y < ny:
             _detect_row(sci, dq, gain, noise, nframes, y, how, limits, diffs, work, median[y % 2], sigma[y % 2])
+        if y < ny:
             counted = count if first <= y < last else nothing
             mark_row(sci, dq, gain, y, median[y % 2], sigma[y % 2], low, high, marks[y % 3], counted)
         elif neighbours:
@@ -207,15 +213,8 @@ def _rows(sci, dq, gain, noise, nframes, how, limits, neighbours, low, high, siz
 
 
 @jit
-def _noise(median, square, nframes):  # type: ignore[no-untyped-def]
-    """Expected noise of a difference; NaN instead of 0, so that nothing is flagged."""
-    sigma = np.sqrt(abs(median) + np.float64(square) / nframes)
-    return np.nan if sigma == 0.0 else sigma
-
-
-@jit
 def _detect_row(sci, dq, gain, noise, nframes, y, how, limits, diffs, work, median, sigma):  # type: ignore[no-untyped-def]
-    """Flag the jumps of row `y` (unless clipping did), and find the median and noise of its pixels (float64[x])."""
+    """Flag the jumps of row `y`, and find the median and noise of its pixels (float64[x])."""
     nx, nlanes = dq.shape[3], diffs.shape[1]
     count = np.empty(nlanes, np.int32)
     for x0 in range(0, nx, nlanes):
@@ -225,10 +224,10 @@ def _detect_row(sci, dq, gain, noise, nframes, y, how, limits, diffs, work, medi
         sort(work)
         for k in range(width):
             median[x0 + k] = middle(work, k, 0, count[k])
-            sigma[x0 + k] = _noise(median[x0 + k], noise[y, x0 + k] * noise[y, x0 + k], nframes)
+            sigma[x0 + k] = noise_of(median[x0 + k], noise[y, x0 + k] * noise[y, x0 + k], nframes)
         if how == SINGLE:
             _flag_all(dq, y, x0, width, diffs, median[x0 : x0 + width], sigma[x0 : x0 + width], limits[0])
-        elif how == ITERATIVE:
+        else:
             copy_finite_last(diffs, width, True, work, count)
             sort(work)
             for k in range(width):
@@ -280,7 +279,7 @@ def _iterate(work, k, count, square, nframes, limits):  # type: ignore[no-untype
         if not precise:  # the reference keeps medians after the first round in single precision
             centre = np.float64(np.float32(centre))
         precise = False
-        sigma = _noise(centre, square, nframes)
+        sigma = noise_of(centre, square, nframes)
         low, high = _ratio(work[first, k], centre, sigma), _ratio(work[last - 1, k], centre, sigma)
         most = max(low, high)
         if not most > limit:
@@ -305,77 +304,3 @@ def _flag_outside(dq, y, x, diffs, work, k, first, last):  # type: ignore[no-unt
         size = abs(diffs[j, k])
         if size == size and (first >= last or size < work[first, k] or size > work[last - 1, k]):
             dq[j // (ngroups - 1), j % (ngroups - 1) + 1, y, x] |= JUMP
-
-
-@jit
-def _clip(sci, dq, gain, limit, together, nlanes):  # type: ignore[no-untyped-def]
-    """Flag differences outside the limits that sigma clipping leaves, of each group or of all groups `together`."""
-    nints, ngroups, ny, nx = dq.shape
-    ndiffs = ngroups - 1
-    sets, step = (1, 1) if together else (ndiffs, ndiffs)
-    diffs, work = np.empty((nints * ndiffs, nlanes), np.float32), np.zeros((nints * ndiffs // sets, nlanes), np.float32)
-    values, far = np.empty(nints * ndiffs // sets, np.float64), np.empty(nlanes, np.bool_)
-    for y in range(ny):
-        for x0 in range(0, nx, nlanes):
-            width = min(nlanes, nx - x0)
-            load(sci, dq, gain, y, x0, width, diffs)
-            for start in range(sets):
-                part = diffs[start::step]
-                _far(part, width, limit, work, far)
-                for k in range(width):
-                    if far[k]:
-                        _clip_pixel(dq, y, x0 + k, part, k, start, step, limit, values)
-
-
-@jit
-def _far(diffs, width, limit, work, far):  # type: ignore[no-untyped-def]
-    """Whether any of the finite ``diffs[:, lane]`` may be outside the limits of the first round (bool[lane], `far`)."""
-    count, mean, square = np.zeros(width, np.int64), np.zeros(width, np.float64), np.zeros(width, np.float64)
-    for j in range(diffs.shape[0]):
-        source, target = diffs[j], work[j]
-        for k in range(width):
-            good = abs(source[k]) < np.float32(np.inf)
-            target[k] = source[k] if good else np.float32(np.inf)
-            count[k] += 1 if good else 0
-            mean[k] += source[k] if good else 0.0
-    for k in range(width):
-        mean[k] /= max(count[k], 1)
-    for j in range(diffs.shape[0]):
-        target = work[j]
-        for k in range(width):
-            apart = np.float64(target[k]) - mean[k]
-            square[k] += apart * apart if target[k] < np.float32(np.inf) else 0.0
-    sort(work)
-    for k in range(width):
-        far[k] = False
-        if count[k] > 0:
-            centre, reach = middle(work, k, 0, count[k]), limit * np.sqrt(square[k] / count[k])
-            slack = (1.0 - NEARLY) * (abs(centre) + reach)
-            far[k] = not (work[count[k] - 1, k] < centre + reach - slack and work[0, k] > centre - reach + slack)
-
-
-@jit
-def _clip_pixel(dq, y, x, diffs, k, start, step, limit, values):  # type: ignore[no-untyped-def]
-    """Clip ``diffs[:, k]``, which are every `step`-th difference of a pixel from `start` on, and flag what is outside."""
-    count, ndiffs = 0, dq.shape[1] - 1
-    for j in range(diffs.shape[0]):
-        if np.isfinite(diffs[j, k]):
-            values[count] = diffs[j, k]
-            count += 1
-    low, high = bounds(values, count, limit, CLIP_ROUNDS)
-    for j in range(diffs.shape[0]):
-        value, n = np.float64(diffs[j, k]), start + j * step
-        if np.isfinite(value) and (value < low or value > high):
-            dq[n // ndiffs, n % ndiffs + 1, y, x] |= JUMP
-
-
-@jit
-def unflag(dq, full):  # type: ignore[no-untyped-def]
-    """Take the jump flag from groups (`full`: bool[integration, group]) of uint8[integration, group, y, x], where it is alone."""
-    for i in range(dq.shape[0]):
-        for g in range(dq.shape[1]):
-            if full[i, g]:
-                for y in range(dq.shape[2]):
-                    for x in range(dq.shape[3]):
-                        if dq[i, g, y, x] == JUMP:
-                            dq[i, g, y, x] = 0

@@ -17,9 +17,10 @@ SCRATCH_VALUES = 1 << 17
 """float32 numbers of one scratch array that should not be exceeded, to stay in a core's cache."""
 
 
-def lanes_for(ndiffs: int) -> int:
-    """How many pixels are handled side by side for this number of differences a pixel."""
-    return int(max(32, min(MOST_LANES, SCRATCH_VALUES // max(ndiffs, 1))))
+def lanes_for(ndiffs: int, nx: int = 0, widest: int = MOST_LANES, scratch: int = SCRATCH_VALUES) -> int:
+    """How many pixels are handled side by side for this number of differences a pixel; rows of `nx` are divided evenly."""
+    most = int(max(32, min(widest, scratch // max(ndiffs, 1))))
+    return min(most, -(-nx // (8 * -(-nx // most))) * 8) if nx else most
 
 
 @jit
@@ -50,21 +51,15 @@ def load(sci, dq, gain, y, x0, width, diffs):  # type: ignore[no-untyped-def]
         Receives the differences in electrons, rounded to float32 after the gain and after the difference.
     """
     nints, ngroups = sci.shape[:2]
-    before, factor = np.empty(width, np.float32), gain[y, x0 : x0 + width]
+    factor = gain[y, x0 : x0 + width]
     for i in range(nints):
-        for g in range(ngroups):
-            values, flags = sci[i, g, y, x0 : x0 + width], dq[i, g, y, x0 : x0 + width]
-            if g == 0:
-                for k in range(width):
-                    value = values[k] * factor[k]
-                    before[k] = np.float32(np.nan) if flags[k] & UNUSABLE else value
-                continue
+        for g in range(1, ngroups):
+            values, before = sci[i, g, y, x0 : x0 + width], sci[i, g - 1, y, x0 : x0 + width]
+            flags, flags_before = dq[i, g, y, x0 : x0 + width], dq[i, g - 1, y, x0 : x0 + width]
             out = diffs[i * (ngroups - 1) + g - 1]
             for k in range(width):
-                value = values[k] * factor[k]
-                value = np.float32(np.nan) if flags[k] & UNUSABLE else value
-                out[k] = value - before[k]
-                before[k] = value
+                value = values[k] * factor[k] - before[k] * factor[k]
+                out[k] = np.float32(np.nan) if (flags[k] | flags_before[k]) & UNUSABLE else value
 
 
 @jit

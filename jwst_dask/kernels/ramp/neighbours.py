@@ -38,16 +38,19 @@ def mark_row(sci, dq, gain, y, median, sigma, low, high, marks, count):  # type:
     for i in range(nints):
         total = 0
         for g in range(ngroups):
-            flags = dq[i, g, y]
+            flags, found = dq[i, g, y], 0
+            for x in range(nx):
+                found += (flags[x] & JUMP) // JUMP
+            total += found
             if wanted:
                 marks[i, g, :] = 0
+            if found == 0 or not wanted or g == 0:
+                continue
             for x in range(nx):
                 if flags[x] & JUMP:
-                    total += 1
-                    if wanted and g > 0:
-                        ratio = abs(difference(sci, dq, gain, i, g, y, x) - median[x]) / sigma[x]
-                        if low < ratio < high:
-                            marks[i, g, x] = 1
+                    ratio = abs(difference(sci, dq, gain, i, g, y, x) - median[x]) / sigma[x]
+                    if low < ratio < high:
+                        marks[i, g, x] = 1
         if count.size:
             count[i] += total
 
