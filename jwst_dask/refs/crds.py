@@ -6,12 +6,14 @@ not hold: the current context when ``CRDS_CONTEXT`` does not name one, missing r
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +72,6 @@ def server_config() -> dict[str, Any]:
 @lru_cache(maxsize=4)
 def _parsed(path: str, mtime_ns: int) -> dict[str, Any]:
     """A server_config as it was at some time; it is asked for at every look-up."""
-    import ast
-
     return dict(ast.literal_eval(Path(path).read_text()))
 
 
@@ -141,8 +141,7 @@ def _mapping(context: str) -> Any:
         return heavy_client.get_symbolic_mapping(context, cached=True)
     except Exception as error:
         if _offline():
-            known = sorted(path.name for path in _folder("mappings").glob("*.pmap")) if os.environ.get("CRDS_PATH") else []
-            if not known:
+            if not (known := sorted(path.name for path in _folder("mappings").glob("*.pmap")) if os.environ.get("CRDS_PATH") else []):
                 _explain_absence(context)
             raise ReferenceError_(
                 f"the CRDS context {context} is not usable from the cache at {os.environ.get('CRDS_PATH')} ({error}). It holds "
@@ -166,13 +165,15 @@ def _select(parameters: Mapping[str, Any], reftypes: Iterable[str], context: str
     _client()
     from crds.core import heavy_client
 
+    from jwst_dask.io.plugins import core_only
+
     simple = _simple(parameters)
     known = _found.setdefault((context, frozenset((key, str(value)) for key, value in simple.items())), {})
-    wanted = [reftype for reftype in dict.fromkeys(reftypes) if reftype not in known]
-    if wanted:
+    if wanted := [reftype for reftype in dict.fromkeys(reftypes) if reftype not in known]:
         _mapping(context)
         try:
-            answer = heavy_client.hv_best_references(context, simple, include=wanted)
+            with core_only():  # it makes a datamodel to ask which keywords there are
+                answer = heavy_client.hv_best_references(context, simple, include=wanted)
         except Exception as error:
             instrument = simple.get("meta.instrument.name")
             raise ReferenceError_(f"CRDS cannot select references for instrument {instrument!r} under {context}: {error}") from error
@@ -395,6 +396,4 @@ def prefetch(exposures: Iterable[Mapping[str, Any]], reftypes: Iterable[str], co
 
 def crds_version() -> str:
     """Version of the `crds` client, as products record it."""
-    from importlib.metadata import version
-
     return version("crds")
