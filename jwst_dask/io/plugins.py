@@ -20,6 +20,8 @@ _CORE_TAG = re.compile(r"!(?:<tag:stsci\.edu:asdf/)?core/(?:asdf|software|extens
 _TAG = re.compile(r"(?<=[ \n\[{])!\S+")
 _EXTENSION = re.compile(r"extension_uri: (\S+)")
 _CORE_EXTENSION = "asdf://asdf-format.org/core/extensions/"
+_HEAD = 1 << 22
+"""Bytes of a file that are searched for the end of its text."""
 _PLAIN = (str, int, float, bool, type(None), np.generic)
 _RESOURCES = (("asdf_standard", "asdf_standard"), ("asdf", "asdf"), ("stdatamodels", "jwst_datamodel"))
 """Packages, and entry points among theirs, that bring the schemas of core types and of datamodels."""
@@ -46,6 +48,29 @@ def core_only(enough: bool = True) -> Iterator[None]:
         config._resource_mappings, config._resource_manager = resources
         config._extensions = _extensions()
         yield
+
+
+@contextlib.contextmanager
+def opened(path: str, **how: Any) -> Iterator[Any]:
+    """`asdf.open` of a file, with the plug-ins that it needs.
+
+    Parameters
+    ----------
+    path : str
+    **how
+        For `asdf.open`.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `asdf.open` does.
+    """
+    import asdf
+
+    with open(path, "rb") as raw:
+        head, end, _ = raw.read(_HEAD).partition(b"\n...\n")
+    with core_only(bool(end) and core_text(head.decode("utf-8", "replace"))), asdf.open(path, **how) as file:
+        yield file
 
 
 @lru_cache(maxsize=1)

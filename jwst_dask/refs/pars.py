@@ -126,9 +126,9 @@ def _tree(path: str) -> dict[str, Any]:
         raise ReferenceError_(f"the parameter file {path} cannot be read: {error.strerror}") from error
     try:
         if is_asdf:
-            import asdf
+            from jwst_dask.io.plugins import opened
 
-            with asdf.open(path, lazy_load=False, memmap=False) as file:
+            with opened(path, lazy_load=False, memmap=False) as file:
                 tree = _values(file.tree)
         else:
             import yaml

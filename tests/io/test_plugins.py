@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jwst_dask.io.plugins import core_text, core_tree
+from jwst_dask.io.plugins import core_text, core_tree, opened
 
 SCRIPT = """
 import hashlib, sys, warnings
@@ -82,3 +82,18 @@ def test_plain_trees(value: Any, plain: bool) -> None:
 )  # fmt: skip
 def test_plain_texts(text: str, plain: bool) -> None:
     assert core_text(text) is plain
+
+
+def test_a_file_is_opened_with_what_it_needs(tmp_path: Path) -> None:
+    import asdf
+    from astropy.time import Time
+
+    for name, value in (("plain", np.arange(4.0)), ("time", Time("2026-01-01"))):
+        asdf.AsdfFile({"value": value}).write_to(tmp_path / name)
+    with opened(str(tmp_path / "plain"), memmap=False, lazy_load=False) as file:
+        assert file["value"].tolist() == [0, 1, 2, 3]
+    with opened(str(tmp_path / "time"), memmap=False, lazy_load=False) as file:
+        assert isinstance(file["value"], Time)
+    (tmp_path / "bad").write_bytes(b"nothing")
+    with pytest.raises(ValueError), opened(str(tmp_path / "bad")):
+        pass

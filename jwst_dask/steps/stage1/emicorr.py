@@ -241,10 +241,10 @@ def entry_of(path: str, subarray: str, speed: str, detector: str) -> Entry | Non
 
 
 def _read(path: str, subarray: str, speed: str, detector: str) -> Entry | None:
-    import asdf
+    from jwst_dask.io.plugins import opened
 
     try:
-        with asdf.open(path, memmap=False, lazy_load=False) as file:
+        with opened(path, memmap=False, lazy_load=False) as file:
             found = file["subarray_cases"].get(subarray)
             names = (found or {}).get("freqs", {}).get(speed)
             if speed == "SLOW" and names is not None:
