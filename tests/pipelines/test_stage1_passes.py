@@ -187,17 +187,18 @@ def test_tiles_are_as_small_as_memory_asks_and_not_smaller(nints: int, shape: tu
 
 
 def store(
-    folder: Path, nints: int = 4, ngroups: int = 3, shape: tuple[int, int] = (7, 5), zeroframe: bool = True, limit: int = 64_000_000
-) -> RampStore:
-    made = RampStore(str(folder), nints, ngroups, shape, zeroframe, limit)
+    folder: Path, nints: int = 4, ngroups: int = 3, shape: tuple[int, int] = (7, 5), zeroframe: bool = True, limit: int = 64_000_000,
+    by_rows: bool = False,
+) -> RampStore:  # fmt: skip
+    made = RampStore(str(folder), nints, ngroups, shape, zeroframe, limit, by_rows=by_rows)
     made.create()
     return made
 
 
 @FOLDER
-@given(data=st.data(), zeroframe=st.booleans())
-def test_a_store_gives_back_what_it_was_given(tmp_path: Path, data: st.DataObject, zeroframe: bool) -> None:
-    whole, made = ramp(zeroframe=zeroframe), store(tmp_path / "s", zeroframe=zeroframe)
+@given(data=st.data(), zeroframe=st.booleans(), by_rows=st.booleans())
+def test_a_store_gives_back_what_it_was_given(tmp_path: Path, data: st.DataObject, zeroframe: bool, by_rows: bool) -> None:
+    whole, made = ramp(zeroframe=zeroframe), store(tmp_path / "s", zeroframe=zeroframe, by_rows=by_rows)
     how = data.draw(st.sampled_from(["frames", "bands", "groups"]))
     if how == "frames":
         for i0, i1 in data.draw(cut(4)):

@@ -24,6 +24,8 @@ FIT_BYTES = 100
 """Of one pixel while all its integrations are fitted."""
 REFERENCE_BYTES = 60
 """Of one pixel of reference files (and 4 for each group, of the dark)."""
+NARROW = 40_000
+"""Bytes of a band's rows in one frame below which they had better lie together with those of the other frames."""
 LOOKS_AT_GROUPS = ("jump", "ramp_fit")
 """Steps that ask which groups are unusable all over the frame; for MIRI a pass before them must tell."""
 
@@ -178,11 +180,11 @@ def plan_passes(links: Sequence[Stage], extent: Extent) -> list[Pass]:
     if not runs or runs[0][0] in (STREAM, PARTS) or looks == 0:  # which reads from a store only, or asks what a pass before has found
         runs.insert(0, (ANY, 0, 0, extent.shape))
     passes: list[Pass] = []
-    for kind, first, last, shape in runs:
+    for kind, first, end, shape in runs:
         if kind == PARTS:
-            passes += _in_rounds(first, last, shape, rounds_of(links[first], extent), last == looks)
+            passes += _in_rounds(first, end, shape, rounds_of(links[first], extent), end == looks)
         else:
-            passes.append(_tiled(kind, first, last, shape, links, extent, last == looks))
+            passes.append(_tiled(kind, first, end, shape, links, extent, end == looks))
     return passes
 
 
@@ -218,6 +220,12 @@ def tile_bytes(one: Pass, extent: Extent) -> int:
     ny = one.shape[0]
     share = max((t.i1 - t.i0) * min(ny, t.y1 - t.y0 + 2 * one.halo) / ny * ((t.g1 - t.g0) / extent.ngroups if t.g1 else 1) for t in one.tiles)
     return int(share * extent.frame(one.shape))
+
+
+def by_rows(one: Pass, following: Pass) -> bool:
+    """Whether what a pass leaves for the next is better stored row by row: for bands of which each frame has little."""
+    height = max(tile.y1 - tile.y0 for tile in following.tiles) + 2 * following.halo
+    return one.kind in (FRAMES, BANDS) and following.kind == BANDS and height * following.shape[1] * SAMPLE_BYTES < NARROW
 
 
 def _edges(n: int, size: int) -> list[tuple[int, int]]:

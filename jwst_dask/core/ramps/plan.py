@@ -16,7 +16,7 @@ from jwst_dask.core.errors import InputError
 from jwst_dask.core.plan import ExposurePlan, PlannedProduct
 from jwst_dask.core.prepare import StateStore
 from jwst_dask.core.ramps import products as ramp_products
-from jwst_dask.core.ramps.passes import BANDS, FRAMES, GROUPS, PARTS, STREAM, Pass, changes, halo_of, surveys_of
+from jwst_dask.core.ramps.passes import BANDS, FRAMES, GROUPS, PARTS, STREAM, Pass, by_rows, changes, halo_of, surveys_of
 from jwst_dask.core.ramps.store import RampStore, load_facts
 from jwst_dask.core.ramps.surveys import with_surveys
 from jwst_dask.core.ramps.tasks import Gate, RampTask, tile_bytes
@@ -114,10 +114,11 @@ class RampExposurePlan(ExposurePlan):
     def _store(self, k: int, one: Pass, origin: Any) -> RampStore:
         """The store that a pass writes; what its steps leave alone stays where it is."""
         shape = self.passes[k + 1].shape if k + 1 < len(self.passes) else self.draft.shape
-        before = origin if isinstance(origin, RampStore) and origin.shape == shape else None
+        rows = k + 1 < len(self.passes) and by_rows(one, self.passes[k + 1])
+        before = origin if isinstance(origin, RampStore) and (origin.shape, origin.by_rows) == (shape, rows) else None
         changed = {name for link in self.links()[one.first : one.last] for name in changes(link)}
         shared = tuple(name for name in before.names() if name not in changed) if before is not None else ()
-        sink = RampStore(str(self.scratch / f"pass{k}"), self.nints, self.ngroups, shape, self.zeroframe, self.limit // 3, shared)
+        sink = RampStore(str(self.scratch / f"pass{k}"), self.nints, self.ngroups, shape, self.zeroframe, self.limit // 3, shared, rows)
         return sink.create(before)
 
     def _writes(self, k: int, one: Pass, wanted: list[PlannedProduct]) -> tuple[Write, ...]:

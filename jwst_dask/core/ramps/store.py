@@ -26,7 +26,7 @@ PLANES = {"pixeldq": np.dtype(np.uint32)}
 """Arrays [y, x]."""
 
 
-SMALL, WINDOW = 32_768, 16_000_000
+SMALL, WINDOW = 32_768, 4_000_000
 """Bytes of rows of one frame below which they are copied from a mapped file, and how much of it is mapped at a time."""
 
 RESERVED = 64_000_000
@@ -76,6 +76,8 @@ class RampStore:
         Bytes that a block may have.
     shared : tuple of str
         Arrays that are those of the store before, because no step between changes them: links to its files, never written here.
+    by_rows : bool
+        Whether samples are in the order [y, integration, group, x], for bands of narrow frames: rows of all frames are one piece then.
     """
 
     folder: str
@@ -85,6 +87,7 @@ class RampStore:
     zeroframe: bool = False
     limit: int = 64_000_000
     shared: tuple[str, ...] = ()
+    by_rows: bool = False
 
     def names(self) -> list[str]:
         """Arrays that it has."""
@@ -143,7 +146,12 @@ class RampStore:
             if name not in names:
                 continue
             out = arrays[name] = np.empty((stop - start, g1 - g0, y1 - y0, nx), dtype)
-            if (g1 - g0, y1 - y0) == (self.ngroups, ny):  # all in one piece
+            if self.by_rows:
+                row = np.empty((stop - start, g1 - g0, nx), dtype)
+                for y in range(y0, y1):
+                    self._read(name, self._in_row(row, start, y, g0))
+                    out[:, :, y - y0] = row
+            elif (g1 - g0, y1 - y0) == (self.ngroups, ny):  # all in one piece
                 self._read(name, ((out, start * self.ngroups * ny * nx * dtype.itemsize),))
             elif (y1 - y0) * nx * dtype.itemsize < SMALL:
                 for i, mapped in self._mapped(name, start, stop, "r"):
@@ -158,6 +166,13 @@ class RampStore:
             arrays["zeroframe"] = np.empty((stop - start, y1 - y0, nx), np.float32)
             self._read("zeroframe", ((arrays["zeroframe"][i - start], (i * ny + y0) * nx * 4) for i in range(start, stop)))
         return Block(arrays, start, y0=y0, group0=g0)
+
+    def _in_row(self, row: np.ndarray, start: int, y: int, g0: int) -> list[tuple[np.ndarray, int]]:
+        """Pieces of the file, by rows, that a row of some integrations and groups is ([integration, group, x]), and where they are."""
+        first = (y * self.nints + start) * self.ngroups
+        if row.shape[1] == self.ngroups:
+            return [(row, first * row[0, 0].nbytes)]
+        return [(one, (first + i * self.ngroups + g0) * row[0, 0].nbytes) for i, one in enumerate(row)]
 
     def _mapped(self, name: str, start: int, stop: int, mode: Any) -> Iterator[tuple[int, np.ndarray]]:
         """Integrations of an array, mapped, some megabytes at a time: for pieces too small to be worth a call of the system each."""
@@ -196,6 +211,13 @@ class RampStore:
             if (array := block.arrays.get(name)) is None or name in self.shared:
                 continue
             size = np.dtype(array.dtype).itemsize
+            if name in SAMPLES and self.by_rows:
+                with _explained(self.path(name)), _opened(self.path(name)) as fd:
+                    for y in range(rows.start, rows.stop):
+                        for part, offset in self._in_row(np.ascontiguousarray(array[:, :, y]), block.start, block.y0 + y, block.group0):
+                            _write(fd, part.reshape(-1).view(np.uint8).data, offset)
+                total += array[:, :, rows].nbytes
+                continue
             if name in SAMPLES and (rows.stop - rows.start) * nx * size < SMALL and rows.stop - rows.start < ny:
                 g0, n, last = block.group0, array.shape[1], y0 + rows.stop - rows.start
                 with _explained(self.path(name)):
@@ -210,15 +232,11 @@ class RampStore:
                 planes = ((array[i], (block.start + i) * ny) for i in range(len(array)))
             else:
                 planes = ((array, 0),)  # type: ignore[assignment]
-            with _explained(self.path(name)):
-                fd = os.open(self.path(name), os.O_WRONLY)
-                try:
-                    for plane, first in planes:
-                        part = np.ascontiguousarray(plane[rows])
-                        _write(fd, part.reshape(-1).view(np.uint8).data, (first + y0) * nx * size)
-                        total += part.nbytes
-                finally:
-                    os.close(fd)
+            with _explained(self.path(name)), _opened(self.path(name)) as fd:
+                for plane, first in planes:
+                    part = np.ascontiguousarray(plane[rows])
+                    _write(fd, part.reshape(-1).view(np.uint8).data, (first + y0) * nx * size)
+                    total += part.nbytes
         return total
 
     def blocks(self) -> Iterator[Block]:
@@ -252,6 +270,15 @@ class RampStore:
 
 def _sized(fd: int, offset: int, nbytes: int) -> None:
     os.ftruncate(fd, offset + nbytes)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[int]:
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _write(fd: int, view: memoryview, offset: int) -> None:
