@@ -16,6 +16,7 @@ import numpy as np
 from jwst_dask.kernels._jit import jit
 from jwst_dask.kernels.ramp.jump import dead_groups
 from jwst_dask.kernels.ramp.lanes import copy_finite_last, electrons, lanes_for, load, sort
+from jwst_dask.kernels.ramp.overlap import convolved
 from jwst_dask.kernels.ramp.regions import find_regions
 from jwst_dask.kernels.ramp.snowballs import flag_ellipse
 
@@ -193,9 +194,7 @@ def typical(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, readnoise: n
 
 def _above(ratio: np.ndarray, good: np.ndarray, ring: np.ndarray, limit: float) -> np.ndarray:
     """Good pixels at which the smoothed ratio is above a limit (uint8[y, x]); pixels that are not good do not count."""
-    from scipy.signal import oaconvolve
-
-    smooth = oaconvolve(np.where(good, ratio, 0).astype(ratio.dtype, copy=False), ring, mode="same")
+    smooth = convolved(np.where(good, ratio, 0).astype(ratio.dtype, copy=False), ring)
     weight = np.full(ratio.shape, ring.sum())
     _subtract_ring(good, ring, weight)
     with np.errstate(invalid="ignore", divide="ignore"):
