@@ -209,7 +209,7 @@ def _tiled(kind: str, first: int, last: int, shape: tuple[int, int], links: Sequ
     halo = sum(halo_of(link) for link in links[first:last])
     fits = any(link.step.alias == "ramp_fit" for link in links[first:last])
     row = nints * extent.frame(shape) // ny + shape[1] * (REFERENCE_BYTES + SAMPLE_BYTES * extent.ngroups + FIT_BYTES * fits)
-    size = extent.chunk or max(1, extent.limit // row - 2 * halo, min(extent.most // row - 2 * halo, 4 * halo))
+    size = extent.chunk or max(1, extent.limit // row - 2 * halo, min(extent.most // row - 2 * halo, 16 * halo))
     return Pass(BANDS, first, last, shape, tuple(Tile(0, nints, a, b) for a, b in _edges(ny, size)), halo, facts)
 
 
