@@ -11,14 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jwst_dask.kernels._jit import jit
-
-if TYPE_CHECKING:
-    from scipy.interpolate import BSpline
+from jwst_dask.kernels.ramp.cubic import Spline, through
 
 OUTPUTS = 4
 TICK = 1e-5
@@ -64,15 +61,13 @@ class Clock:
         return out
 
 
-def waveform(values: np.ndarray) -> BSpline:
+def waveform(values: np.ndarray) -> Spline:
     """A cubic spline through the values of one period (the middle of each interval of phase), for phases from 0 to 1."""
-    from scipy.interpolate import make_interp_spline
-
     n = len(values)
-    return make_interp_spline((np.arange(n + 2) - 0.5) / n, np.concatenate((values[-1:], values, values[:1])).astype(float), k=3)
+    return through((np.arange(n + 2) - 0.5) / n, np.concatenate((values[-1:], values, values[:1])).astype(float))
 
 
-def at_phases(wave: BSpline, phases: np.ndarray) -> np.ndarray:
+def at_phases(wave: Spline, phases: np.ndarray) -> np.ndarray:
     """A waveform at phases from 0 to 1 (float64, any shape)."""
     out = np.empty(phases.shape)
     _spline(wave.t, wave.c, np.ascontiguousarray(phases).reshape(-1), out.reshape(-1))
@@ -265,14 +260,14 @@ def _add_up(quadratic, linear, trial, phases, integrations, step, a, b):  # type
             b[p] += linear[place, i]
 
 
-def terms(total: np.ndarray, number: np.ndarray, wave: BSpline, between: float) -> Terms:
+def terms(total: np.ndarray, number: np.ndarray, wave: Spline, between: float) -> Terms:
     """Chi squared of lines plus a waveform, for each trial phase and integration.
 
     Parameters
     ----------
     total, number
         As `phase_sums` gives them.
-    wave : BSpline
+    wave : Spline
         From `waveform`.
     between : float
         Phase from a group to the next.
@@ -377,8 +372,6 @@ def fit(total: np.ndarray, number: np.ndarray, values: np.ndarray, ny: int, cloc
     separately : bool
         Fit amplitude and phase for each integration, rather than for all.
     """
-    from scipy.interpolate import PPoly
-
     nints, _, ngroups = total.shape
     between = (clock.frame(ny) / period) % 1
     step = between * ngroups + clock.reset / period
@@ -391,7 +384,5 @@ def fit(total: np.ndarray, number: np.ndarray, values: np.ndarray, ny: int, cloc
     else:
         phase, amplitude = found.best(range(nints), step)
         offsets, amplitudes = (phase + np.arange(nints) * step) % 1, np.full(nints, amplitude)
-    pieces = PPoly.from_spline(wave)
-    inner = np.diff(pieces.x) > 0  # knots at the ends are repeated
-    knots = np.append(pieces.x[:-1][inner], pieces.x[-1])
-    return Fit(np.ascontiguousarray(pieces.c[:, inner]), knots, amplitudes, offsets, between)
+    pieces, knots = wave.pieces()
+    return Fit(pieces, knots, amplitudes, offsets, between)
