@@ -125,6 +125,8 @@ class Chain:
                 if product is None or product.done:
                     continue
                 exposure.upstream = upstream
+                exposure.members = [self.passed[path][0] for paths in exposure.draft.members.values() for path in paths
+                                    if path in self.passed and not self.passed[path][1].done]  # fmt: skip
                 if number == 3 and not self.keep and upstream.products == [product]:
                     self._join(exposure, upstream)
             if number == 3 and self.failed and job.level3:
@@ -174,8 +176,9 @@ class Chain:
         for job in reversed(jobs):  # a later stage says what it wants of an earlier one
             table = job.table()
             for exposure in job.exposures:
-                if exposure.upstream is not None and exposure.wants_source(table if exposure.draft.spectra is not None else None):
-                    exposure.upstream.demanded = True
+                if exposure.wants_source(table if exposure.draft.spectra is not None else None):
+                    for upstream in exposure.follows():
+                        upstream.demanded = True
         context = self.plans[0].context if self.plans else ""
         return Plan(jobs, self.opts.output_dir, execute.resources(self.client, self.opts.scheduler, self.opts.threads), context, jwst_dask.__version__)
 

@@ -227,7 +227,7 @@ class _Work:
     def _stop_following(self, planned: PlannedProduct, exposure: ExposurePlan, why: str) -> None:
         """Exposures of a later stage have lost what they were to work on."""
         for job, other in self.exposures.values() if planned.passed else ():
-            if other.upstream is exposure:
+            if any(up is exposure for up in other.follows()):
                 self._fail(job, other, f"{planned.final.name} is not made: {why}")
 
     def _lose_slit(self, job: Job, exposure: ExposurePlan, receipt: Receipt) -> None:

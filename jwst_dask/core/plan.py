@@ -73,6 +73,8 @@ class ExposurePlan:
         Steps of the pipeline before, which in a run of several stages its tasks do first.
     upstream : ExposurePlan, optional
         The exposure of an earlier stage of the same run whose product it reads.
+    members : list of ExposurePlan
+        Others whose products it reads besides (backgrounds).
     demanded : bool
         Whether products that are only passed on are wanted.
     joined : bool
@@ -91,6 +93,7 @@ class ExposurePlan:
     tables: dict[str, Any] = field(default_factory=dict)
     prior: list[Stage] = field(default_factory=list)
     upstream: ExposurePlan | None = None
+    members: list[ExposurePlan] = field(default_factory=list)
     demanded: bool = True
     joined: bool = False
     late: dict[str, Any] = field(default_factory=dict)
@@ -118,6 +121,10 @@ class ExposurePlan:
     def bytes_read(self) -> int:
         """Bytes of pixels that will be read, halos included."""
         return _read(self)
+
+    def follows(self) -> list[ExposurePlan]:
+        """Exposures of earlier stages of the same run that it needs."""
+        return [*([self.upstream] if self.upstream is not None else []), *self.members]
 
     def inherited(self) -> dict[str, Any]:
         """Metadata that the stages before it in the same run could not know when it was planned."""
@@ -277,7 +284,8 @@ class Plan:
     def ntasks(self) -> int:
         """Block tasks of a full run (finished products not counted)."""
         exposures = [e for job in self.jobs for e in job.exposures if _work(job, e)]
-        return sum(e.ntasks() for e in exposures) + len({e.upstream.index for e in exposures if e.upstream is not None and e.upstream.pending()})
+        followed = {up.index for e in exposures for up in e.follows() if up.pending()}
+        return sum(e.ntasks() for e in exposures) + len(followed) + sum(sum(bool(up.pending()) for up in e.follows()) > 1 for e in exposures)
 
     def bytes_read(self) -> int:
         """Bytes of pixels that will be read, halos included."""

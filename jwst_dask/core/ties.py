@@ -47,7 +47,7 @@ def tie(tasks: list[Any], exposures: Mapping[int, ExposurePlan], folder: Path) -
     folder : Path
         For receipts.
     """
-    followed = {e.upstream.index: e.upstream for e in exposures.values() if e.upstream is not None}
+    followed = {up.index: up for exposure in exposures.values() for up in exposure.follows()}
     gates: dict[int, str] = {}
     for index, exposure in followed.items():
         if own := [task for task in tasks if task.exposure == index]:
@@ -55,13 +55,25 @@ def tie(tasks: list[Any], exposures: Mapping[int, ExposurePlan], folder: Path) -
             needed = {name for task in own for name in task.needs}
             gates[index] = f"{exposure.name}.{index}[passed on]"
             tasks = [*tasks, Gate(gates[index], index, exposure.file.path, needs=tuple(task.name for task in own if task.name not in needed))]
-    return sorted((_tied(task, exposures, gates, str(folder)) for task in tasks), key=lambda task: task.exposure)
+    waits: dict[int, str] = {}
+    for index, exposure in exposures.items():
+        before = tuple(dict.fromkeys(gates[up.index] for up in exposure.follows() if up.index in gates))
+        if before and any(task.exposure == index for task in tasks):
+            waits[index] = before[0]
+            if len(before) > 1:  # tasks that read should need few
+                waits[index] = f"{exposure.name}.{index}[all there]"
+                tasks = [Gate(waits[index], index, exposure.file.path, needs=before), *tasks]
+    tied = [_tied(task, waits.get(task.exposure, ""), gates.get(task.exposure, ""), str(folder)) for task in tasks]
+    return sorted(tied, key=lambda task: (_turn(exposures[task.exposure]), task.exposure))
 
 
-def _tied(task: Any, exposures: Mapping[int, ExposurePlan], gates: Mapping[int, str], folder: str) -> Any:
-    upstream = exposures[task.exposure].upstream
-    if upstream is not None and upstream.index in gates and not task.needs:
-        task = dataclasses.replace(task, needs=(gates[upstream.index],))
-    if task.exposure in gates and task.name != gates[task.exposure]:
-        return Once(task.name, task.exposure, task.source, task, folder, task.needs, task.slit)
-    return task
+def _turn(exposure: ExposurePlan) -> int:
+    """Exposures go one after the other, each after all that it needs."""
+    return max([exposure.index, *(1 + _turn(other) for other in exposure.follows())])
+
+
+def _tied(task: Any, waits: str, ends: str, folder: str) -> Any:
+    """A task behind the one it waits for, if any; done once, if its exposure ends with one that others wait for."""
+    if waits and not task.needs:
+        task = dataclasses.replace(task, needs=(waits,))
+    return Once(task.name, task.exposure, task.source, task, folder, task.needs, task.slit) if ends and task.name != ends else task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,11 +144,19 @@ def test_associations_of_later_stages(small: Path, tmp_path: Path, mode: str, gr
 
 
 @pytest.mark.parametrize("mode", ["fs"])
-def test_slits_in_one_graph(small: Path, tmp_path: Path, mode: str, graphs: list[list[Any]]) -> None:
-    one = jwst_dask.run(uncals(small), stages="1,2", output_dir=tmp_path / "one")
-    assert len(graphs) == 1 and not scratch(tmp_path / "one")
+@pytest.mark.parametrize("nods", [False, True])
+def test_slits_in_one_graph(small: Path, tmp_path: Path, mode: str, nods: bool, graphs: list[list[Any]]) -> None:
+    """With nods, exposures are backgrounds of one another: each waits for all that it reads."""
+    asns = sorted(small.glob("*_spec2_asn.json")) if nods else []
+    one = jwst_dask.run([*uncals(small), *map(str, asns)], stages="1,2", output_dir=tmp_path / "one")
+    planned = jwst_dask.plan([*uncals(small), *map(str, asns)], stages="1,2", output_dir=tmp_path / "plan")
+    assert len(graphs) == 1 and len(graphs[0]) == planned.ntasks() == len(one.receipts) and not scratch(tmp_path / "one")
+    assert sum("all there" in task.name for task in graphs[0]) == len(asns)
     first = jwst_dask.run(uncals(small), "calwebb_detector1", output_dir=tmp_path / "apart")
-    second = jwst_dask.run([str(path) for name, path in first.products.items() if name.endswith("_rate.fits")], "calwebb_spec2", output_dir=tmp_path / "apart")
+    for asn in asns:
+        shutil.copy(asn, tmp_path / "apart")
+    rates = [str(path) for name, path in first.products.items() if name.endswith("_rate.fits")]
+    second = jwst_dask.run([str(tmp_path / "apart" / asn.name) for asn in asns] or rates, "calwebb_spec2", output_dir=tmp_path / "apart")
     expected = digests(tmp_path / "apart")
     images = [name for name in second.made if name.endswith(".fits")]  # tables of quality have times in them
     assert sorted(one.made) == sorted(second.made) and len(images) == 6
