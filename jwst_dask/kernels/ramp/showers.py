@@ -16,15 +16,12 @@ import numpy as np
 from jwst_dask.kernels._jit import jit
 from jwst_dask.kernels.ramp.jump import dead_groups
 from jwst_dask.kernels.ramp.lanes import copy_finite_last, electrons, lanes_for, load, sort
-from jwst_dask.kernels.ramp.overlap import convolved
-from jwst_dask.kernels.ramp.regions import find_regions
+from jwst_dask.kernels.ramp.ring import bright_areas
 from jwst_dask.kernels.ramp.snowballs import flag_ellipse
 
 DO_NOT_USE, INVALID = np.uint8(1), np.uint8(1 | 2 | 4)
 REFERENCE_PIXEL = np.uint32(1 << 31)
 LEAST_DIFFERENCES = 10
-LEAST_WEIGHT = 1e-3
-"""Of the mean of the ring's pixels, below which there is too little to smooth."""
 CLIP_SIGMA = 5.0
 
 
@@ -137,10 +134,8 @@ def showers_of(groupdq: np.ndarray, pixeldq: np.ndarray, step: Callable[[int], n
     found = []
     usable = np.flatnonzero(~dead_groups(flags[np.newaxis])[0])
     for g in range((int(usable[0]) if usable.size else 0) + 1, len(flags)):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.abs(step(g) - centre[(g - 1) % len(centre)]) / spread[(g - 1) % len(spread)]
-        good = np.isfinite(ratio) & (((flags[g] | pixeldq) & INVALID) == 0)
-        areas = find_regions(_above(ratio, good, ring, options.snr), options.min_area)
+        ours = centre[(g - 1) % len(centre)], spread[(g - 1) % len(spread)]
+        areas = bright_areas(step(g), *ours, flags[g], pixeldq, ring, options.snr, options.min_area)
         found += [(g, areas.ellipse(k)) for k in range(len(areas))]
     for g, ellipse in found:
         flag_ellipse(flags[g : g + options.groups + 1], ellipse, options.expand_ratio, options.max_width)
@@ -190,28 +185,6 @@ def typical(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, readnoise: n
         warnings.simplefilter("ignore")
         _, middle, spread = sigma_clipped_stats(differences(sci, bad, gain), sigma=CLIP_SIGMA, axis=0)
     return middle, spread
-
-
-def _above(ratio: np.ndarray, good: np.ndarray, ring: np.ndarray, limit: float) -> np.ndarray:
-    """Good pixels at which the smoothed ratio is above a limit (uint8[y, x]); pixels that are not good do not count."""
-    smooth = convolved(np.where(good, ratio, 0).astype(ratio.dtype, copy=False), ring)
-    weight = np.full(ratio.shape, ring.sum())
-    _subtract_ring(good, ring, weight)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (good & (weight > LEAST_WEIGHT * ring.mean()) & (smooth / weight > limit)).astype(np.uint8)
-
-
-@jit
-def _subtract_ring(good, ring, weight):  # type: ignore[no-untyped-def]
-    """Take the ring around every pixel that is not good from the weights; outside of the frame counts as good."""
-    (ny, nx), half = good.shape, ring.shape[0] // 2
-    for y in range(ny):
-        for x in range(nx):
-            if good[y, x]:
-                continue
-            for v in range(max(y - half, 0), min(y + half + 1, ny)):
-                for u in range(max(x - half, 0), min(x + half + 1, nx)):
-                    weight[v, u] -= ring[v - y + half, u - x + half]
 
 
 @jit

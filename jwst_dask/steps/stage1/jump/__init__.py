@@ -13,6 +13,7 @@ from jwst_dask.core.step import BlockStep, Skip, State, param
 from jwst_dask.data.dq import bits
 from jwst_dask.kernels.ramp import showers, snowballs
 from jwst_dask.kernels.ramp.jump import Options, dead_groups, find_jumps
+from jwst_dask.kernels.ramp.ring import ring_of
 from jwst_dask.steps.stage1.jump.rates import TABLE, merge, rates, row_type
 from jwst_dask.steps.stage1.reference import locate, plane
 
@@ -197,6 +198,7 @@ class JumpStep(BlockStep):
                                max_width=2 * self.max_extended_radius, clip_groups=self.minimum_sigclip_groups, nframes=nframes)  # fmt: skip
 
     def _ring(self) -> np.ndarray:
-        from astropy.convolution import Ring2DKernel
-
-        return np.ascontiguousarray(Ring2DKernel(self.extend_inner_radius, self.extend_outer_radius).array)
+        try:
+            return ring_of(self.extend_inner_radius, self.extend_outer_radius)
+        except ValueError as error:
+            raise InputError(f"jump: extend_inner_radius {self.extend_inner_radius}, extend_outer_radius {self.extend_outer_radius}: {error}") from error
