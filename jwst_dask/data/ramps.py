@@ -50,6 +50,8 @@ def ramp_draft(path: str, file: FitsFile | None = None) -> Draft:
         tree["pixeldq"], tree["groupdq"] = zeros(np.uint32, ny, nx), zeros(np.uint8, 1, ngroups, ny, nx)
         if "ZEROFRAME" in file:
             tree["zeroframe"] = zeros(np.float32, 1, ny, nx)
+        if "REFOUT" in file:
+            tree["refout"] = zeros(np.float32, 1, *file.hdu("REFOUT").shape[1:])
         if DARK in file:
             tree["average_dark_current"] = read(file, DARK).astype(np.float32, copy=False)
     model = filled(datamodels.GuiderRawModel if guide else datamodels.RampModel, tree)

@@ -40,8 +40,6 @@ def saved(*aliases: str, **others: dict[str, Any]) -> Parameters:
 
 DARKLESS: dict[str, Any] = {"dark_current": {"skip": True}, "reset": {"skip": True}, "emicorr": {"skip": True}}
 """For parts of full frames, of which there are no darks."""
-REFOUT = ('REFOUT,1: {"absent": true}',)
-"""Samples of the reference output stay in the uncalibrated file."""
 RAMP = {"save_calibrated_ramp": True}
 NIR = ("group_scale", "dq_init", "saturation", "superbias", "refpix", "linearity", "dark_current", "jump", "ramp_fit", "gain_scale")
 MIR = ("group_scale", "dq_init", "emicorr", "saturation", "reset", "linearity", "dark_current", "jump", "ramp_fit", "gain_scale")
@@ -140,11 +138,11 @@ JUMPS = [
                                                           "snowball_time_masked_next_int": 20}, dark_current=OFF), edit=edits.nircam_window),
     RampCase("snowballs-no-next", IMAGE, saved("jump", jump={"expand_large_events": True, "mask_snowball_core_next_int": False, "use_ellipses": True,
                                                              "after_jump_flag_dn1": 20.0, "after_jump_flag_time1": 50.0}, dark_current=OFF), edit=edits.nircam_window),
-    RampCase("showers", MIRI, saved("jump", jump={"find_showers": True}, **DARKLESS), edit=edits.miri_window, differs=REFOUT),
+    RampCase("showers", MIRI, saved("jump", jump={"find_showers": True}, **DARKLESS), edit=edits.miri_window),
     RampCase("showers-limits", MIRI, saved("jump", jump={"find_showers": True, "extend_snr_threshold": 1.7, "extend_min_area": 50, "extend_inner_radius": 2.0,
                                                          "extend_outer_radius": 3.6, "extend_ellipse_expand_ratio": 1.4, "time_masked_after_shower": 6.0,
-                                                         "max_shower_amplitude": 1.0}, **DARKLESS), edit=edits.miri_window, differs=REFOUT),
-    RampCase("showers-radius", MIRI, saved("jump", jump={"find_showers": True, "max_extended_radius": 15, "extend_snr_threshold": 1.0}, **DARKLESS), edit=edits.miri_window, differs=REFOUT),
+                                                         "max_shower_amplitude": 1.0}, **DARKLESS), edit=edits.miri_window),
+    RampCase("showers-radius", MIRI, saved("jump", jump={"find_showers": True, "max_extended_radius": 15, "extend_snr_threshold": 1.0}, **DARKLESS), edit=edits.miri_window),
 ]  # fmt: skip
 
 GROUPS = [
@@ -207,8 +205,8 @@ FULL = [
     RampCase("nircam-sirs", IMAGE, saved("refpix", refpix={"refpix_algorithm": "sirs", "sigreject": 3.0, "gaussmooth": 2.0, "halfwidth": 20}), cuts=(SMALL,)),
     RampCase("nircam-persistence", IMAGE, {"persistence": {"skip": False, "persistence_time": 1000, "dn_threshold": 30000.0, "save_persistence": "{out}/open.asdf"},
                                            "ipc": ON, "ramp_fit": {"suppress_one_group": True}}, RAMP, cuts=(SMALL,)),
-    RampCase("miri-full", MIRI, saved("refpix"), RAMP, cuts=(SMALL,), differs=REFOUT),
-    RampCase("miri-full-rows", MIRI, saved("refpix", refpix={"odd_even_rows": False}, lastframe=OFF), cuts=(SMALL,), differs=REFOUT),
+    RampCase("miri-full", MIRI, saved("refpix"), RAMP, cuts=(SMALL,)),
+    RampCase("miri-full-rows", MIRI, saved("refpix", refpix={"odd_even_rows": False}, lastframe=OFF), cuts=(SMALL,)),
     RampCase("mos-full", MOS, saved("refpix", refpix={"use_side_ref_pixels": False, "odd_even_columns": False}), cuts=(SMALL,)),
     RampCase("mos-full-side", MOS, saved("refpix", refpix={"side_smoothing_length": 21, "side_gain": 0.8}), cuts=(SMALL,)),
     RampCase("irs2", IRS2, saved("refpix"), RAMP, cuts=(SMALL,), few=20.0),

@@ -285,3 +285,24 @@ def test_memory_is_no_more_than_the_plan_says(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", MEASURE, str(tmp_path / size), *uncals(tmp_path / "in")], env=environment, capture_output=True, text=True, check=True)
         found.append(json.loads(done.stdout.splitlines()[-1]))
     assert all(measured <= estimate for estimate, measured in found), found
+
+
+@pytest.mark.parametrize("mode", ["miri"])
+def test_the_reference_output_goes_along(small: Path, tmp_path: Path, mode: str) -> None:
+    """What no step touches is in the ramps that are saved, as numbers of 32 bits, and in no rates."""
+    with fits.open(uncals(small)[0]) as file:
+        hdus = fits.HDUList([hdu.copy() for hdu in file if hdu.name != "ASDF"])
+        nints, ngroups, ny, nx = file["SCI"].shape
+    counts = np.random.default_rng(1).integers(0, 65536, (nints, ngroups, ny, nx // 4)).astype(np.uint16)
+    hdus.append(fits.ImageHDU(counts, name="REFOUT"))
+    path = tmp_path / Path(uncals(small)[0]).name
+    hdus.writeto(path)
+    params = {"save_calibrated_ramp": True, "steps": {"dq_init": {"save_results": True}}}
+    planned = jwst_dask.plan(str(path), "calwebb_detector1", output_dir=tmp_path / "out", params=params)
+    result = jwst_dask.run(str(path), "calwebb_detector1", output_dir=tmp_path / "out", params=params)
+    assert planned.ntasks() == len(result.receipts) and planned.bytes_read() == sum(receipt.bytes_read for receipt in result.receipts)
+    for name, made in result.products.items():
+        with fits.open(made) as file:
+            assert ("REFOUT" in file) == (name.endswith(("_ramp.fits", "_dq_init.fits")))
+            if "REFOUT" in file:
+                assert file["REFOUT"].data.dtype == np.dtype(">f4") and np.array_equal(file["REFOUT"].data, counts.astype(np.float32))

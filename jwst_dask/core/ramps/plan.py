@@ -16,6 +16,7 @@ from jwst_dask.core.errors import InputError
 from jwst_dask.core.plan import ExposurePlan, PlannedProduct
 from jwst_dask.core.prepare import StateStore
 from jwst_dask.core.ramps import products as ramp_products
+from jwst_dask.core.ramps.copies import COPIED, CopyTask
 from jwst_dask.core.ramps.passes import BANDS, FRAMES, GROUPS, PARTS, STREAM, Pass, by_rows, changes, halo_of, surveys_of
 from jwst_dask.core.ramps.store import RampStore, load_facts
 from jwst_dask.core.ramps.surveys import with_surveys
@@ -49,7 +50,7 @@ class RampExposurePlan(ExposurePlan):
     def ntasks(self) -> int:
         """Tasks of a run."""
         surveys = sum(surveys_of(link) * (len(p.tiles) + 1) for p in self.passes if p.kind in (FRAMES, BANDS) for link in self.links()[p.first : p.last])
-        return sum(len(p.tiles) for p in self.passes) + max(0, len(self.passes) - 1) + surveys
+        return sum(len(p.tiles) for p in self.passes) + max(0, len(self.passes) - 1) + surveys + self._copied()
 
     def summary(self) -> str:
         """What is done with it, in a few words."""
@@ -64,7 +65,12 @@ class RampExposurePlan(ExposurePlan):
 
     def bytes_read(self) -> int:
         """Bytes of pixels read from the file, halos included."""
-        return sum(tile_bytes(self.file, tile, self.passes[0].halo) for tile in self.passes[0].tiles)
+        copied = self.file.hdu(COPIED).nbytes if self._copied() else 0
+        return copied + sum(tile_bytes(self.file, tile, self.passes[0].halo) for tile in self.passes[0].tiles)
+
+    def _copied(self) -> bool:
+        """Whether a product has what no step touches."""
+        return any(p.layout is not None and (COPIED, 1) in p.layout.regions for p in self.pending())
 
     def tasks(self, store: StateStore, level3: PlannedProduct | None, ver: int) -> list[Any]:
         """Tasks of all passes; none if nothing is to be made."""
@@ -98,7 +104,12 @@ class RampExposurePlan(ExposurePlan):
                 out.append(Gate(gate, self.index, self.file.path, old, sink, leaves if one.kind in (GROUPS, PARTS) else "", receipts,
                                 tuple(task.name for task in tasks)))  # fmt: skip
             origin, facts = sink if one.final else origin, leaves or facts
-        return out
+        return [*out, *self._copies(wanted)]
+
+    def _copies(self, wanted: list[PlannedProduct]) -> list[CopyTask]:
+        """The task that copies what no step touches, if a product has it."""
+        places = tuple((str(p.temporary), p.layout.regions[COPIED, 1]) for p in wanted if p.layout is not None and (COPIED, 1) in p.layout.regions)
+        return [CopyTask(f"{self.name}.{self.index}[{COPIED}]", self.index, self.file.path, self.file, places)] if places else []
 
     @staticmethod
     def _ends_in(k: int, one: Pass, planned: PlannedProduct) -> bool:

@@ -13,7 +13,7 @@ from jwst_dask.data.exposure import Draft
 from jwst_dask.data.models import filled
 
 IMAGES = {"data": "SCI", "err": "ERR", "dq": "DQ", "pixeldq": "PIXELDQ", "groupdq": "GROUPDQ", "zeroframe": "ZEROFRAME",
-          "var_poisson": "VAR_POISSON", "var_rnoise": "VAR_RNOISE"}  # fmt: skip
+          "var_poisson": "VAR_POISSON", "var_rnoise": "VAR_RNOISE", "refout": "REFOUT"}  # fmt: skip
 """Arrays of models that tasks fill, and their extensions."""
 NAMES = {"SCI": "sci", "ERR": "err", "DQ": "dq", "PIXELDQ": "pixeldq", "GROUPDQ": "groupdq", "ZEROFRAME": "zeroframe",
          "VAR_POISSON": "var_poisson", "VAR_RNOISE": "var_rnoise"}  # fmt: skip
