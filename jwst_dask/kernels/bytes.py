@@ -44,3 +44,11 @@ def swap16_float(source: np.ndarray, out: np.ndarray, offset: np.float32) -> Non
     for i in range(source.size):
         v = source[i]
         out[i] = np.float32(np.int16((v >> np.uint16(8)) | (v << np.uint16(8)))) + offset
+
+
+@jit
+def pack(words: np.ndarray, size: int, first: int, count: int) -> None:
+    """Of every `size` words (any integers) keep `count` from `first` on, one after the other from the beginning."""
+    for i in range(words.size // size):
+        for j in range(count):
+            words[i * count + j] = words[i * size + first + j]

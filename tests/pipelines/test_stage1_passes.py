@@ -315,3 +315,19 @@ def test_the_last_store_has_the_shape_that_frames_end_with(tmp_path: Path) -> No
     first = plan._store(0, passes[0], file)
     last = plan._store(1, passes[1], first)
     assert first.shape == (20, 6) and last.shape == (12, 6) and last.shared == ()
+
+
+@settings(deadline=None)
+@given(data=st.data(), dtype=st.sampled_from([np.uint8, np.float32, np.uint32]), nx=st.integers(1, 9), shared=st.booleans())
+def test_rows_are_taken_off(data: st.DataObject, dtype: Any, nx: int, shared: bool) -> None:
+    """With or without a copy, and never under the feet of somebody else."""
+    from jwst_dask.core.memory import keep_rows
+
+    ny, lead = data.draw(st.integers(1, 6)), data.draw(st.sampled_from([(), (3,), (2, 3)]))
+    above, below = sorted(data.draw(st.lists(st.integers(0, ny), min_size=2, max_size=2)))
+    arrays = {"a": data.draw(hnp.arrays(dtype, (*lead, ny, nx), unique=False)).copy()}
+    before = arrays["a"].copy()
+    other = arrays["a"][..., :1, :] if shared else None
+    keep_rows(arrays, "a", above, ny - below)
+    assert arrays["a"].tobytes() == before[..., above:below, :].tobytes() and arrays["a"].shape == (*lead, below - above, nx)
+    assert arrays["a"].flags.c_contiguous and (other is None or other.tobytes() == before[..., :1, :].tobytes())

@@ -15,7 +15,7 @@ import numpy as np
 
 from jwst_dask.core.blocks import ZEROS, Receipt, Write
 from jwst_dask.core.memo import memo
-from jwst_dask.core.memory import turn_to
+from jwst_dask.core.memory import keep_rows, turn_to
 from jwst_dask.core.ramps.notes import Notes
 from jwst_dask.core.ramps.passes import GROUPS, PARTS, STREAM, Tile
 from jwst_dask.core.ramps.receipts import keep, kept
@@ -251,13 +251,13 @@ def _unpacked(packed: bytes) -> RampTask:
 
 
 def _trimmed(block: Block, halo: int) -> Block:
-    """A block with at most `halo` rows above and below its own."""
+    """A block with at most `halo` rows above and below its own; takes the arrays of the one that is given."""
     above, below = (max(0, have - halo) for have in block.row_halo)
     if not above and not below:
         return block
-    height = block.arrays["sci"].shape[-2]
-    arrays = {name: np.ascontiguousarray(array[..., above : height - below, :]) if array.ndim >= 2 else array for name, array in block.arrays.items()}
-    return dataclasses.replace(block, arrays=arrays, y0=block.y0 + above, row_halo=(block.row_halo[0] - above, block.row_halo[1] - below))
+    for name in [name for name, array in block.arrays.items() if array.ndim >= 2]:
+        keep_rows(block.arrays, name, above, below)
+    return dataclasses.replace(block, y0=block.y0 + above, row_halo=(block.row_halo[0] - above, block.row_halo[1] - below))
 
 
 def facts_of(block: Block) -> dict[str, np.ndarray]:
