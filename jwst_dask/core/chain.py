@@ -87,7 +87,8 @@ class Chain:
         where = execute.resources(self.client, self.opts.scheduler, self.opts.threads)
 
         def plan() -> Plan:
-            opts = replace(self.opts, between=None if own else self.between, upto="cal" if number == 2 and not own else "", made=self.made, beside=folders)
+            opts = replace(self.opts, between=None if own else self.between, upto="cal" if number == 2 and not own else "", made=self.made, beside=folders,
+                           sources=self.opts.sources if number == 2 else None)  # fmt: skip
             to_come = {path: _filled(product) for path, (_, product) in self.passed.items() if not product.done}
             with source.to_come(to_come):
                 return run._plan(pipeline, [self._where(path) for path in paths], self.given, self.pars_file, opts, where, shared)

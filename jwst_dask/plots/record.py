@@ -16,7 +16,7 @@ _STEP = re.compile(r"^  (\w+)\s+(run|skip: .*)$")
 _VALUE = re.compile(r"^    (\w+) = (.*) \(([^()]*)\)$")
 _OWN = re.compile(r"^  pipeline\.(\w+) = (.*) \(([^()]*)\)$")
 _REFERENCE = re.compile(r"^    (\w+): (.+)$")
-_EXPOSURE = re.compile(r"^  (\S+): (\d+) integrations to (.+)$")
+_EXPOSURE = re.compile(r"^  (\S+): (\d+) (?:integrations to|x) (.+)$")
 
 
 @dataclass

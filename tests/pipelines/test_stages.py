@@ -20,6 +20,7 @@ from jwst_dask.cli import main
 from jwst_dask.core.errors import JwstDaskError
 from jwst_dask.core.execute import run_tasks
 from jwst_dask.core.step import Step
+from jwst_dask.plots.record import read_plan
 
 SMALL = {"bots": 300_000, "miri": 2_000_000}
 """Bytes of tiles."""
@@ -113,6 +114,7 @@ def test_tasks_of_a_later_stage_wait_for_their_exposure_only(small: Path, tmp_pa
 def test_the_plan_is_that_of_the_run(small: Path, tmp_path: Path, mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     planned = jwst_dask.plan(uncals(small), stages="1,2,3", output_dir=tmp_path)
     assert not list(tmp_path.iterdir())
+    assert [len(job.exposures) for job in read_plan(planned.explain())] == [2, 2, 2]
     result = jwst_dask.run(uncals(small), stages="1,2,3", output_dir=tmp_path)
     assert planned.ntasks() == len(result.receipts) and planned.bytes_read() == sum(receipt.bytes_read for receipt in result.receipts)
     assert main(["plan", "--stages", "1,2,3", *uncals(small), "--output-dir", str(tmp_path / "other")]) == 0
@@ -148,7 +150,8 @@ def test_associations_of_later_stages(small: Path, tmp_path: Path, mode: str, gr
 def test_slits_in_one_graph(small: Path, tmp_path: Path, mode: str, nods: bool, graphs: list[list[Any]]) -> None:
     """With nods, exposures are backgrounds of one another: each waits for all that it reads."""
     asns = sorted(small.glob("*_spec2_asn.json")) if nods else []
-    one = jwst_dask.run([*uncals(small), *map(str, asns)], stages="1,2", output_dir=tmp_path / "one")
+    sources = {"S200A1": {"extract_1d": {"extract_width": 5}}} if nods else None
+    one = jwst_dask.run([*uncals(small), *map(str, asns)], stages="1,2", output_dir=tmp_path / "one", sources=sources)
     planned = jwst_dask.plan([*uncals(small), *map(str, asns)], stages="1,2", output_dir=tmp_path / "plan")
     assert len(graphs) == 1 and len(graphs[0]) == planned.ntasks() == len(one.receipts) and not scratch(tmp_path / "one")
     assert sum("all there" in task.name for task in graphs[0]) == len(asns)
@@ -156,7 +159,8 @@ def test_slits_in_one_graph(small: Path, tmp_path: Path, mode: str, nods: bool, 
     for asn in asns:
         shutil.copy(asn, tmp_path / "apart")
     rates = [str(path) for name, path in first.products.items() if name.endswith("_rate.fits")]
-    second = jwst_dask.run([str(tmp_path / "apart" / asn.name) for asn in asns] or rates, "calwebb_spec2", output_dir=tmp_path / "apart")
+    inputs = [str(tmp_path / "apart" / asn.name) for asn in asns] or rates
+    second = jwst_dask.run(inputs, "calwebb_spec2", output_dir=tmp_path / "apart", sources=sources)
     expected = digests(tmp_path / "apart")
     images = [name for name in second.made if name.endswith(".fits")]  # tables of quality have times in them
     assert sorted(one.made) == sorted(second.made) and len(images) == 6
