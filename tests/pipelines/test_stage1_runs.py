@@ -288,6 +288,22 @@ def test_memory_is_no_more_than_the_plan_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["miri"])
+@pytest.mark.parametrize("group", [1, 2])
+def test_one_selected_group_by_every_way(small: Path, tmp_path: Path, mode: str, group: int) -> None:
+    """Ramps of which a user leaves a single group are not fitted, however they are cut, unless that is asked for."""
+    found = {}
+    for suppress in (True, False):
+        for name, size in (("whole", "2GB"), ("tiles", "100kB")):
+            with dask.config.set({"jwst_dask.chunks.bytes": size}):
+                out = tmp_path / f"{name}{suppress}"
+                params = {"steps": {"ramp_fit": {"firstgroup": group, "lastgroup": group, "suppress_one_group": suppress}}}
+                jwst_dask.run(uncals(small)[0], "calwebb_detector1", output_dir=out, params=params)
+            found[name, suppress] = digests(out)
+        assert found["whole", suppress] == found["tiles", suppress]
+    assert len(found["whole", False]) == 2 and found["whole", False] != found["whole", True]
+
+
+@pytest.mark.parametrize("mode", ["miri"])
 def test_the_reference_output_goes_along(small: Path, tmp_path: Path, mode: str) -> None:
     """What no step touches is in the ramps that are saved, as numbers of 32 bits, and in no rates."""
     with fits.open(uncals(small)[0]) as file:

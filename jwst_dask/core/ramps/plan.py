@@ -83,6 +83,7 @@ class RampExposurePlan(ExposurePlan):
         origin: Any = self.file
         states = [(stage.step, store.put(stage.state), halo_of(stage)) for stage in links]
         gate, facts = "", ""
+        selected = next(((int(first), int(last)) for stage in links if "selected" in stage.state for first, last in [stage.state["selected"]]), None)
         for k, one in enumerate(self.passes[: last + 1]):
             sink = None
             if one.final and (k < last or one.kind in (STREAM, PARTS)):
@@ -95,14 +96,14 @@ class RampExposurePlan(ExposurePlan):
             source = self._reads(origin, k, one)
             tasks = [RampTask(f"{self.name}.{self.index}[{k}:{tile.label}]", self.index, self.file.path, source, sink, tuple(states[one.first : one.last]), writes,
                               one.kind, tile, one.halo, facts, "" if one.kind in (GROUPS, PARTS) else leaves, str(self.scratch / "dump"), receipts, (gate,) if gate else (),
-                              round=one.round) for tile in one.tiles]  # fmt: skip
+                              selected=selected, round=one.round) for tile in one.tiles]  # fmt: skip
             before, tasks = with_surveys(tasks, links[one.first : one.last] if one.kind in (FRAMES, BANDS) else [], self.scratch / "surveys")
             out += [*before, *tasks]
             if k < last:
                 old = origin.folder if isinstance(origin, RampStore) and one.final else ""
                 gate = f"{self.name}.{self.index}[{k}:gate]"
                 out.append(Gate(gate, self.index, self.file.path, old, sink, leaves if one.kind in (GROUPS, PARTS) else "", receipts,
-                                tuple(task.name for task in tasks)))  # fmt: skip
+                                tuple(task.name for task in tasks), selected))  # fmt: skip
             origin, facts = sink if one.final else origin, leaves or facts
         return [*out, *self._copies(wanted)]
 

@@ -51,6 +51,8 @@ class RampTask:
         Folder of what the pass before has found out ('' without).
     leaves : str
         Folder for what this pass finds out.
+    selected : (int, int), optional
+        Groups that ramp_fit is to use, and not those outside.
     dump : str
         Folder for arrays that the client puts together.
     receipts : str
@@ -74,6 +76,7 @@ class RampTask:
     dump: str = ""
     receipts: str = ""
     needs: tuple[str, ...] = ()
+    selected: tuple[int, int] | None = None
     slit: str = ""
     round: str = ""
 
@@ -110,7 +113,7 @@ class RampTask:
         if self.sink is not None:
             out += self.sink.put(block)
         if self.leaves and "groupdq" in block.arrays:
-            save_facts(self.leaves, self.tile.label, facts_of(block))
+            save_facts(self.leaves, self.tile.label, facts_of(block, self.selected))
         self._dump(block)
         flagged = int(np.count_nonzero(block.arrays["dq"] & 1)) if "dq" in block.arrays else 0
         tables = {name: block.tables[name] for name in KEPT if name in block.tables}
@@ -207,7 +210,7 @@ class RampTask:
             for block in self.sink.blocks():
                 written += sum(_write(write, block) for write in self.writes if write.after and not _is_side(write))
                 if self.leaves:
-                    save_facts(self.leaves, f"{block.start:05d}", facts_of(block))
+                    save_facts(self.leaves, f"{block.start:05d}", facts_of(block, self.selected))
         if windows := {name: array for name, array in tables.items() if name.startswith(DUMPED)}:
             save_facts(self.dump, f"dump-{self.tile.label}", windows | {"y0": np.array(0), "i0": np.array(0)})
         kept = {name: table for name, table in tables.items() if name in KEPT}
@@ -260,14 +263,14 @@ def _trimmed(block: Block, halo: int) -> Block:
     return dataclasses.replace(block, y0=block.y0 + above, row_halo=(block.row_halo[0] - above, block.row_halo[1] - below))
 
 
-def facts_of(block: Block) -> dict[str, np.ndarray]:
-    """Which groups are unusable in all pixels of a block, and which may be used."""
+def facts_of(block: Block, selected: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
+    """Which groups are unusable in all pixels of a block, and which of the selected ones may be used."""
     from jwst_dask.kernels.ramp.fit import used_groups
     from jwst_dask.kernels.ramp.jump import dead_groups
 
     groupdq = block.arrays["groupdq"]
-    n = groupdq.shape[1]
-    return {"dead": dead_groups(groupdq), "used": used_groups(groupdq, False, 0, n), "used_suppressed": used_groups(groupdq, True, 0, n),
+    first, last = selected or (0, groupdq.shape[1])
+    return {"dead": dead_groups(groupdq), "used": used_groups(groupdq, False, first, last), "used_suppressed": used_groups(groupdq, True, first, last),
             "i0": np.array(block.start), "i1": np.array(block.start + len(groupdq))}  # fmt: skip
 
 
@@ -335,6 +338,7 @@ class Gate:
     leaves: str = ""
     receipts: str = ""
     needs: tuple[str, ...] = ()
+    selected: tuple[int, int] | None = None
     slit: str = ""
 
     def process(self) -> Receipt:
@@ -343,7 +347,7 @@ class Gate:
             return done
         if self.leaves and self.made is not None:
             for block in self.made.blocks():
-                save_facts(self.leaves, f"{block.start:05d}", facts_of(block))
+                save_facts(self.leaves, f"{block.start:05d}", facts_of(block, self.selected))
         if self.old and Path(self.old).exists():
             shutil.rmtree(self.old, ignore_errors=True)
         return keep(self.receipts, "gate", Receipt(self.name, self.exposure, 0, 0))
