@@ -22,6 +22,10 @@ RESULT_BYTES = 28
 """Of one pixel of an integration when it has been fitted."""
 FIT_BYTES = 100
 """Of one pixel while all its integrations are fitted."""
+STREAM_BYTES = 12, 112
+"""Of one pixel of a frame, besides flags of an integration, of a step that goes through a store: snowballs, and showers (MIRI)."""
+PART_BYTES = 40
+"""Of one pixel of a part of a frame that a step divides itself."""
 REFERENCE_BYTES = 60
 """Of one pixel of reference files (and 4 for each group, of the dark)."""
 NARROW = 40_000
@@ -208,18 +212,35 @@ def _tiled(kind: str, first: int, last: int, shape: tuple[int, int], links: Sequ
         return Pass(kind, first, last, shape, tuple(Tile(a, b, 0, ny) for a, b in _edges(nints, size)), facts=facts)
     halo = sum(halo_of(link) for link in links[first:last])
     fits = any(link.step.alias == "ramp_fit" for link in links[first:last])
-    row = nints * extent.frame(shape) // ny + shape[1] * (REFERENCE_BYTES + SAMPLE_BYTES * extent.ngroups + FIT_BYTES * fits)
-    size = extent.chunk or max(1, extent.limit // row - 2 * halo, min(extent.most // row - 2 * halo, 16 * halo))
+    beyond = 2 * halo * nints * shape[1] * extent.ngroups * SAMPLE_BYTES
+    row = nints * extent.frame(shape) // ny + _beside(shape, extent, fits)
+    size = extent.chunk or max(1, (extent.limit - beyond) // row, min((extent.most - beyond) // row, 16 * halo))
     return Pass(BANDS, first, last, shape, tuple(Tile(0, nints, a, b) for a, b in _edges(ny, size)), halo, facts)
 
 
-def tile_bytes(one: Pass, extent: Extent) -> int:
-    """Bytes of the largest tile of a pass, halo included."""
+def _beside(shape: tuple[int, int], extent: Extent, fits: bool) -> int:
+    """Bytes of references, and of what is found, for a row of a frame."""
+    return shape[1] * (REFERENCE_BYTES + SAMPLE_BYTES * extent.ngroups + FIT_BYTES * fits)
+
+
+def task_bytes(one: Pass, extent: Extent, links: Sequence[Stage], threads: int) -> int:
+    """Bytes that a task of a pass has in memory at most, as many of which there are as threads.
+
+    A step that goes through a store has no other beside it.
+    """
+    (ny, nx), fits = one.shape, any(link.step.alias == "ramp_fit" for link in links[one.first : one.last])
     if one.kind == STREAM:
-        return extent.limit
-    ny = one.shape[0]
-    share = max((t.i1 - t.i0) * min(ny, t.y1 - t.y0 + 2 * one.halo) / ny * ((t.g1 - t.g0) / extent.ngroups if t.g1 else 1) for t in one.tiles)
-    return int(share * extent.frame(one.shape))
+        return (extent.limit // 2 + ny * nx * (extent.ngroups + STREAM_BYTES[extent.miri])) // threads
+    most = 0
+    for tile in one.tiles:
+        rows, groups = tile.y1 - tile.y0, tile.g1 - tile.g0 if tile.g1 else extent.ngroups
+        if one.kind == PARTS:
+            most = max(most, rows * nx * PART_BYTES + ny * nx * 2)
+            continue
+        samples = (tile.i1 - tile.i0) * min(ny, rows + 2 * one.halo) * nx * (groups + (one.kind == GROUPS and extent.miri)) * SAMPLE_BYTES
+        results = (tile.i1 - tile.i0) * rows * nx * RESULT_BYTES * fits
+        most = max(most, samples + results + rows * (nx * SAMPLE_BYTES if one.kind == GROUPS else _beside(one.shape, extent, fits)))
+    return most
 
 
 def by_rows(one: Pass, following: Pass) -> bool:

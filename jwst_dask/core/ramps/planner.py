@@ -15,7 +15,7 @@ from jwst_dask.core.config import setting
 from jwst_dask.core.pipeline import Product
 from jwst_dask.core.plan import PlannedProduct
 from jwst_dask.core.prepare import Stage
-from jwst_dask.core.ramps.passes import Extent, plan_passes, tile_bytes
+from jwst_dask.core.ramps.passes import Extent, plan_passes, task_bytes
 from jwst_dask.core.ramps.plan import RampExposurePlan
 from jwst_dask.core.ramps.products import model_of
 from jwst_dask.data.exposure import Draft
@@ -64,9 +64,10 @@ def plan_ramp(planner: Any, index: int, file: Any) -> RampExposurePlan:
         limit = 2 * Extent(nints, ngroups, (ny, nx), (ny, nx), 0).nbytes
     chunk = None if exp_type in GUIDE else planner.opts.chunk or setting("chunks.integrations")
     room = planner.where.memory_limit and (planner.where.memory_limit - chunks.RESERVE) // (2 * planner.where.threads)
-    extent = Extent(nints, ngroups, (ny, nx), draft.shape, limit, chunk, miri, min(4 * limit, room or 4 * limit))
-    passes = plan_passes([stage for stage in stages if stage.runs], extent)
-    tile = max((tile_bytes(one, extent) for one in passes), default=0) * 3 // 5  # tiles are worked on in place, beside windows of references
+    extent = Extent(nints, ngroups, (ny, nx), draft.shape, limit, chunk, miri, min(3 * limit, room or 3 * limit))
+    links = [stage for stage in stages if stage.runs]
+    passes = plan_passes(links, extent)
+    tile = max((task_bytes(one, extent, links, planner.where.threads) for one in passes), default=0) // chunks.COPIES
     bounds = tuple((t.i0, t.i1) for t in passes[0].tiles)
     plan = chunks.ChunkPlan(bounds, tile // max(1, max(b - a for a, b in bounds)), 0)
     scratch = Path(planner.opts.workspace) / "ramps" / f"{planner.request.name}.{planner.opts.run_id}-{index}"
