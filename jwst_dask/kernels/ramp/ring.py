@@ -6,6 +6,8 @@ a Fourier transform in single precision is uncertain, the reference implementati
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from jwst_dask.kernels._jit import jit
@@ -15,10 +17,8 @@ from jwst_dask.kernels.ramp.regions import Regions, find_regions
 INVALID = np.uint8(1 | 2 | 4)
 LEAST_WEIGHT = 1e-3
 """Of the mean of the ring's pixels, below which there is too little to smooth."""
-UNCERTAIN = 2e-7
-"""Error of a smoothed pixel in units of the square root of the sum of the squares around it, twenty times the largest that was found."""
-REACH = 10
-"""Sizes of a ring over which a Fourier transform may spread its errors."""
+UNCERTAIN = 1e-7
+"""Error of a smoothed pixel in units of the square root of the sum of the squares around it, several times the largest that was found."""
 
 
 def ring_of(inner: float, width: float) -> np.ndarray:
@@ -58,18 +58,25 @@ def bright_areas(step: np.ndarray, centre: np.ndarray, spread: np.ndarray, flags
     """
     ratio, bad = np.empty(step.shape, np.float32), np.empty(step.shape, np.uint8)
     _ratios(step, centre, spread, flags, pixeldq, ratio, bad)
-    side = REACH * ring.shape[0]
+    side = reach(ring.shape[0])
     error = np.zeros((step.shape[0] // side + 1, step.shape[1] // side + 1))
     _squares(ratio, side, error)
     error = UNCERTAIN * np.sqrt(_around(error))
     above, unsure = np.empty(step.shape, np.uint8), np.zeros(step.shape, np.bool_)
     weights = _weights(ring)
-    _compare(ratio, bad, ring, weights, LEAST_WEIGHT * ring.mean(), limit, error, side, above, unsure)
+    lost = np.empty(step.shape[1], np.uint8 if weights.size <= 256 else np.int64)
+    _compare(ratio, bad, ring, weights, LEAST_WEIGHT * ring.mean(), limit, error, side, lost, above, unsure)
     areas = find_regions(above, least)
     if unsure[areas.pixels[:, 0], areas.pixels[:, 1]].any():
-        _compare_smoothed(convolved(ratio, ring), bad, ring, weights, LEAST_WEIGHT * ring.mean(), limit, above)
+        _compare_smoothed(convolved(ratio, ring), bad, ring, weights, LEAST_WEIGHT * ring.mean(), limit, lost, above)
         areas = find_regions(above, least)
     return areas
+
+
+def reach(size: int) -> int:
+    """Pixels over which tiles of Fourier transforms, whose size goes with that of a ring, may spread their errors."""
+    beyond = math.log(2 * max(size - 1, 2))
+    return math.ceil((size - 1) * (1 + math.sqrt(2 * beyond) + beyond)) + 8
 
 
 def _weights(ring: np.ndarray) -> np.ndarray:
@@ -122,10 +129,10 @@ def _ring_sums(image, y, ring, sums):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _compare(ratio, bad, ring, weights, least, limit, error, side, above, unsure):  # type: ignore[no-untyped-def]
+def _compare(ratio, bad, ring, weights, least, limit, error, side, lost, above, unsure):  # type: ignore[no-untyped-def]
     """1 where the smoothed ratio may be above the limit, and whether that is not sure."""
     (ny, nx), value = ratio.shape, ring.max()
-    sums, lost = np.empty(nx, np.float64), np.empty(nx, np.int64)
+    sums = np.empty(nx, np.float64)
     for y in range(ny):
         _ring_sums(ratio, y, ring, sums)
         _ring_sums(bad, y, ring, lost)
@@ -138,9 +145,8 @@ def _compare(ratio, bad, ring, weights, least, limit, error, side, above, unsure
 
 
 @jit
-def _compare_smoothed(smooth, bad, ring, weights, least, limit, above):  # type: ignore[no-untyped-def]
+def _compare_smoothed(smooth, bad, ring, weights, least, limit, lost, above):  # type: ignore[no-untyped-def]
     """1 where the smoothed ratio is above the limit."""
-    lost = np.empty(smooth.shape[1], np.int64)
     for y in range(smooth.shape[0]):
         _ring_sums(bad, y, ring, lost)
         for x in range(smooth.shape[1]):
