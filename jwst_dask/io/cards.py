@@ -78,6 +78,23 @@ def with_spare(header: bytes, spare: int = SPARE) -> bytes:
     return joined([*cards_of(header), *([b" " * CARD] * spare)])
 
 
+def fitted(cards: list[bytes], length: int) -> bytes:
+    """A header of these cards that is as long as another one was: with the usual blank cards, or so many that END is in its last block.
+
+    Raises
+    ------
+    ValueError
+        There is no room for them.
+    """
+    usual = joined([*cards, *([b" " * CARD] * SPARE)])
+    if len(usual) == length:
+        return usual
+    blank = length // CARD - len(cards) - 1
+    if blank < 0:
+        raise ValueError(f"{len(cards)} cards do not fit into {length} bytes")
+    return joined([*cards, *([b" " * CARD] * blank)])
+
+
 def set_card(header: bytes, keyword: str, value: str) -> bytes:
     """Another value (as FITS text) in the card `keyword`, which exists; the comment of a number stays."""
     at = header.index(keyword.encode().ljust(8) + b"= ")

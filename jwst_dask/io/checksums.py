@@ -11,7 +11,7 @@ import numpy as np
 
 from jwst_dask.core.errors import InputError
 from jwst_dask.io import asdf_text
-from jwst_dask.io.cards import BLOCK, CARD, SPARE, cards_of, header_hash, set_card
+from jwst_dask.io.cards import BLOCK, cards_of, fitted, header_hash, set_card
 from jwst_dask.io.fits import HDU, SLICE, scan
 
 
@@ -57,11 +57,10 @@ def set_cards(path: str, cards: Mapping[tuple[str, int], Mapping[str, Any]]) -> 
             for keyword, value in values.items():
                 header[keyword] = value
             text = header.tostring(endcard=True, padding=True).encode("ascii")
-            if len(text) > len(raw):
-                raise InputError(f"{path}: no room for {', '.join(values)} in the header of {name}")
-            body = text.rstrip()[:-3]
-            blank = b" " * CARD * min(SPARE, (len(raw) - len(body)) // CARD - 1)
-            os.pwrite(out.fileno(), (body.ljust(math.ceil(len(body) / CARD) * CARD) + blank + b"END").ljust(len(raw)), hdu.header_offset)
+            try:
+                os.pwrite(out.fileno(), fitted(cards_of(text), len(raw)), hdu.header_offset)
+            except ValueError as error:
+                raise InputError(f"{path}: no room for {', '.join(values)} in the header of {name}") from error
 
 
 def add(path: str, rehash: bool = True) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from jwst_dask.core.errors import InputError
 from jwst_dask.io import asdf_text
-from jwst_dask.io.cards import BLOCK, CARD, SPARE, asdf_header, cards_of, header_hash, set_card, values_of
+from jwst_dask.io.cards import BLOCK, CARD, asdf_header, cards_of, fitted, header_hash, set_card, values_of
 from jwst_dask.io.checksums import encoded, ones_sum
 from jwst_dask.io.edits import Unlike, card
 from jwst_dask.io.fits import HDU, FitsFile, scan
@@ -142,13 +142,12 @@ class _Cards:
 
     def headers(self) -> list[bytes]:
         """All headers, none of another length than before."""
-        out = []
-        for place, own in enumerate(self.cards):
-            text, room = b"".join(own), len(self.raw[place])
-            if len(text) + CARD > room:
-                raise Unlike(f"no room for {self.changed[place]} in its header")
-            blank = b" " * CARD * min(SPARE, (room - len(text)) // CARD - 1)
-            out.append((text + blank + b"END").ljust(room) if place in self.changed else self.raw[place])
+        out = list(self.raw)
+        for place, keyword in self.changed.items():
+            try:
+                out[place] = fitted(self.cards[place], len(out[place]))
+            except ValueError as error:
+                raise Unlike(f"no room for {keyword} in its header") from error
         return out
 
     def put(self, number: int, value: Any) -> None:

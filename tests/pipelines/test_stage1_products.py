@@ -111,15 +111,26 @@ def assert_opens(path: Path, value: float | None) -> None:
 
 
 def test_headers_are_fitted() -> None:
-    from jwst_dask.core.ramps.products import _fitted
+    from jwst_dask.io.cards import fitted, joined
 
-    def header(cards: int, blank: int) -> bytes:
-        text = b"".join(f"KEY{k:<5}= {k:>20}".encode().ljust(80) for k in range(cards)) + b" " * 80 * blank + b"END".ljust(80)
-        return text.ljust(-(-len(text) // 2880) * 2880)
+    def cards(number: int) -> list[bytes]:
+        return [f"KEY{k:<5}= {k:>20}".encode().ljust(80) for k in range(number)]
 
-    for cards, blank, length in ((3, 4, 2880), (3, 4, 5760), (34, 4, 2880), (35, 4, 2880), (35, 40, 2880), (36, 4, 5760)):
-        out = _fitted(header(cards, blank), length)
-        assert len(out) == length and out.count(b"KEY") == cards and out.rstrip().endswith(b"END")
+    for number, length in ((3, 2880), (3, 5760), (31, 2880), (32, 2880), (34, 2880), (35, 2880), (36, 5760), (30, 8640)):
+        out = fitted(cards(number), length)
+        assert len(out) == length and out.count(b"KEY") == number and out.rstrip().endswith(b"END")
+        assert out.rindex(b"END") >= length - 2880  # readers stop at the block with END
         fits.Header.fromstring(out.decode())
-    with pytest.raises(InputError, match="room"):
-        _fitted(header(36, 4), 2880)
+    assert fitted(cards(3), 2880) == joined([*cards(3), *([b" " * 80] * 4)])
+    with pytest.raises(ValueError, match="fit"):
+        fitted(cards(36), 2880)
+
+
+def test_no_room_for_late_metadata(tmp_path: Path) -> None:
+    from jwst_dask.core.ramps.products import rewrite
+
+    edge = grows(tmp_path)
+    (tmp_path / "full").mkdir()
+    more = dict.fromkeys(NUMBERS[edge : edge + 9], 1.0)
+    with pytest.raises(InputError, match="no room"):
+        rewrite(planned(tmp_path / "full", edge - 1, {}), RATES | more)
