@@ -15,7 +15,7 @@ from jwst_dask.steps.stage1.stored import group_of, groupdq_of
 if TYPE_CHECKING:
     from jwst_dask.data.exposure import Block
 
-BAND_BYTES = 32_000_000
+BAND_BYTES = 8_000_000
 """Of the signals of one integration that are in memory at a time."""
 
 
