@@ -39,9 +39,9 @@ def with_surveys(tasks: Sequence[RampTask], stages: Sequence[Stage], folder: Pat
     before: list[Any] = []
     for place, stage in enumerate(stages):
         for k in range(surveys_of(stage)):
-            found = str(folder / f"{place}.{k}")
-            Path(found).mkdir(parents=True, exist_ok=True)
             name = tasks[0].name.rsplit(":", 1)[0]
+            found = str(folder / f"{name.rsplit('[', 1)[-1]}.{place}.{k}")
+            Path(found).mkdir(parents=True, exist_ok=True)
             own = [RampSurvey(f"{name}:{place}.{k}:{task.tile.label}]", task.exposure, task.source, replace(task, links=task.links[: place + 1]), k, found,
                                 task.needs) for task in tasks]  # fmt: skip
             step, state, halo = tasks[0].links[place]
