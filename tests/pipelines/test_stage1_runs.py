@@ -303,6 +303,28 @@ def test_one_selected_group_by_every_way(small: Path, tmp_path: Path, mode: str,
     assert len(found["whole", False]) == 2 and found["whole", False] != found["whole", True]
 
 
+@pytest.mark.parametrize("mode", ["bots"])
+@pytest.mark.parametrize("but", [0, 40])
+def test_a_group_in_which_everything_jumps_by_every_way(where: Path, tmp_path: Path, mode: str, but: int) -> None:
+    """With sigma clipping that is taken for no cosmic ray, but not if some pixels of one row do not jump: rows know of one another."""
+    with fits.open(uncals(where)[0]) as file:
+        hdus = fits.HDUList([hdu.copy() for hdu in file if hdu.name != "ASDF"])
+    lifted = np.minimum(hdus["SCI"].data[2, 3:].astype(int) + 3000, 65535).astype(np.uint16)
+    lifted[:, 17, 60 : 60 + but] = hdus["SCI"].data[2, 3:, 17, 60 : 60 + but]
+    hdus["SCI"].data[2, 3:] = lifted
+    path, found = tmp_path / Path(uncals(where)[0]).name, {}
+    hdus.writeto(path)
+    steps = {"jump": {"minimum_sigclip_groups": 4, "rejection_threshold": 1.2, "flag_4_neighbors": False, "save_results": True}, "refpix": {"skip": True}}
+    for name, size in (("whole", "2GB"), ("tiles", "100kB")):
+        with dask.config.set({"jwst_dask.chunks.bytes": size}):
+            jwst_dask.run(str(path), "calwebb_detector1", output_dir=tmp_path / name, params={"steps": steps})
+        found[name] = digests(tmp_path / name)
+    assert found["whole"] == found["tiles"]
+    flags = fits.getdata(next((tmp_path / "whole").glob("*_jump.fits")), "GROUPDQ")[2, 3]
+    usable = flags & 3 == 0
+    assert usable.sum() > 1000 and np.mean(flags[usable] & 4 > 0) == pytest.approx(int(but > 0), abs=0.02)
+
+
 @pytest.mark.parametrize("mode", ["miri"])
 def test_the_reference_output_goes_along(small: Path, tmp_path: Path, mode: str) -> None:
     """What no step touches is in the ramps that are saved, as numbers of 32 bits, and in no rates."""

@@ -6,7 +6,9 @@ import dataclasses
 import shutil
 import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from jwst_dask.core.blocks import ZEROS, Receipt, Write
 from jwst_dask.core.memo import memo
 from jwst_dask.core.memory import keep_rows, turn_to
 from jwst_dask.core.ramps.notes import Notes
-from jwst_dask.core.ramps.passes import GROUPS, PARTS, STREAM, Tile
+from jwst_dask.core.ramps.passes import BANDS, GROUPS, PARTS, STREAM, Tile
 from jwst_dask.core.ramps.receipts import keep, kept
 from jwst_dask.core.ramps.store import RampStore, load_facts, save_facts
 from jwst_dask.core.step import Step
@@ -25,6 +27,8 @@ from jwst_dask.data.exposure import Block
 
 KEPT = ("jump", "RSCD", "ramp_fit")
 """Tables of blocks that go back to the client."""
+OTHER_ROWS = 4
+"""Rows of a frame that a task looks at, at a time, where its own do not tell enough."""
 DUMPED = ("opt_", "persistence_window")
 """Arrays, by the beginning of their names, that the client puts together when the exposure is done."""
 
@@ -102,8 +106,11 @@ class RampTask:
             if place:
                 clock = time.perf_counter()
                 block = _trimmed(block, sum(halo for _, _, halo in self.links[place - 1 :]))
-                step, state, _ = self.links[place - 1]
-                block = self._own(step.run(block, self._state(step, state)))
+                step, path, _ = self.links[place - 1]
+                state = self._state(step, path)
+                if self.kind == BANDS and getattr(step, "asks_others", False):
+                    state = state | {"others": partial(self._others, place - 1)}
+                block = self._own(step.run(block, state))
                 seconds[step.alias] = seconds.get(step.alias, 0.0) + time.perf_counter() - clock
             clock = time.perf_counter()
             out += sum(_write(write, block) for write in self.writes if write.after == place)
@@ -135,6 +142,18 @@ class RampTask:
         block = self._tile(tile.i0, tile.i1, tile.y0 - above, tile.y1 + below, None)
         block.row_halo = (above, below)
         return block
+
+    def _others(self, place: int) -> Iterator[Block]:
+        """All rows of the frame as they reach a link, a few at a time, from the middle on."""
+        ny = self.origin.shape[0] if isinstance(self.origin, RampStore) else self.origin.hdu("SCI").shape[-2]
+        starts = sorted(range(0, ny, OTHER_ROWS), key=lambda y0: abs(y0 - ny // 2))
+        for y0 in starts:
+            task = dataclasses.replace(self, tile=dataclasses.replace(self.tile, y0=y0, y1=min(y0 + OTHER_ROWS, ny)))
+            block = task._read()
+            for k in range(place):
+                step, path, _ = self.links[k]
+                block = step.run(_trimmed(block, sum(halo for _, _, halo in self.links[k:])), task._state(step, path))
+            yield _trimmed(block, 0)
 
     def _tile(self, i0: int, i1: int, y0: int, y1: int, groups: tuple[int, int] | None) -> Block:
         if isinstance(self.origin, RampStore):

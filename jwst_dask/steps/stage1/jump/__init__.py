@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from jwst_dask.data.dq import bits
 from jwst_dask.kernels.ramp import showers, snowballs
 from jwst_dask.kernels.ramp.jump import Options, dead_groups, find_jumps
 from jwst_dask.kernels.ramp.ring import ring_of
+from jwst_dask.steps.stage1.jump import bands
 from jwst_dask.steps.stage1.jump.rates import TABLE, merge, rates, row_type
 from jwst_dask.steps.stage1.reference import locate, plane
 
@@ -38,7 +40,7 @@ class JumpStep(BlockStep):
     is over all integrations, which a block, or a stored ramp (`stream`), must have. A block may be a band of rows with one row more on each side (which
     ``block.row_halo`` tells, so that their jumps are not counted twice), unless snowballs or showers are looked for. Groups that
     are DO_NOT_USE all over a band are taken to be so all over the frame, unless ``state["dead_groups"]`` (bool[integration,
-    group]) says which are; with sigma clipping, a group of which every pixel of the frame jumps is set right in whole frames only.
+    group]) says which are; so are, with sigma clipping, those of which every pixel jumps, unless ``state["others"]()`` gives the other rows.
     The table `TABLE` of a block has what `rates` needs after the last block.
 
     Raises
@@ -142,7 +144,11 @@ class JumpStep(BlockStep):
         gain, noise = (np.ascontiguousarray(plane(state, reftype, block=block)) for reftype in self.references)
         pixeldq[(gain <= 0) | np.isnan(gain)] |= NO_GAIN
         above, below = getattr(block, "row_halo", None) or (0, 0)
-        jumps = find_jumps(sci, groupdq, gain, noise, self._jumps(state), state.get("dead_groups"), slice(above, ny - below), whole)
+        counted, dead = slice(above, ny - below), state.get("dead_groups")
+        if whole:
+            jumps = find_jumps(sci, groupdq, gain, noise, self._jumps(state), dead, counted)
+        else:
+            jumps = bands.find_jumps(sci, groupdq, gain, noise, self._jumps(state), dead, counted, partial(_others, state))
         table = np.zeros(nints, row_type(ngroups))
         table["jumps"], table["searched"] = (0, False) if jumps is None else (jumps, True)
         if self.expand_large_events:
@@ -153,6 +159,9 @@ class JumpStep(BlockStep):
         table["dead"] = dead_groups(groupdq[:, :, above : ny - below])
         block.tables[TABLE] = table
         return block
+
+    asks_others: ClassVar[bool] = True
+    """Whether tasks of bands tell it how to get the other rows (``state["others"]``)."""
 
     def stream(self, ramps: Any, out: Any, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The same of a stored ramp (`jwst_dask.core.ramps.store.RampStore`): jumps by bands of rows, then snowballs and showers frame by
@@ -202,3 +211,9 @@ class JumpStep(BlockStep):
             return ring_of(self.extend_inner_radius, self.extend_outer_radius)
         except ValueError as error:
             raise InputError(f"jump: extend_inner_radius {self.extend_inner_radius}, extend_outer_radius {self.extend_outer_radius}: {error}") from error
+
+
+def _others(state: Mapping[str, Any]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Signals, flags and gain of all rows of the frame, some at a time; nothing where they cannot be had."""
+    for block in state["others"]() if "others" in state else ():
+        yield block.arrays["sci"], block.arrays["groupdq"], np.ascontiguousarray(plane(state, "gain", block=block))
