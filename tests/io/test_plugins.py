@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from jwst_dask.io.plugins import core_text, core_tree, opened
+from jwst_dask.io import plugins
+from jwst_dask.io.plugins import core_only, core_text, core_tree, opened
 
 SCRIPT = """
 import hashlib, sys, warnings
@@ -97,3 +99,37 @@ def test_a_file_is_opened_with_what_it_needs(tmp_path: Path) -> None:
     (tmp_path / "bad").write_bytes(b"nothing")
     with pytest.raises(ValueError), opened(str(tmp_path / "bad")):
         pass
+
+
+@pytest.fixture
+def unloaded() -> Iterator[Any]:
+    """The configuration of asdf as it is before any plug-in is loaded."""
+    import asdf
+
+    plugins._resources.cache_clear()
+    with asdf.config_context() as config:
+        config._extensions = None
+        yield config
+    plugins._resources.cache_clear()
+
+
+def test_core_types_only_within(unloaded: Any) -> None:
+    import asdf
+
+    with core_only():
+        assert {one.package_name for one in asdf.get_config().extensions} == {"asdf"}
+        assert "http://stsci.edu/schemas/jwst_datamodel/core.schema" in asdf.get_config().resource_manager
+    assert asdf.get_config() is unloaded and unloaded._extensions is None
+    with core_only(False):
+        assert asdf.get_config() is unloaded
+
+
+def test_an_asdf_that_keeps_plugins_elsewhere_is_left_alone(unloaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asdf
+
+    def elsewhere(*_: str) -> list[Any]:
+        raise LookupError("nothing there")
+
+    monkeypatch.setattr(plugins, "_loaded", elsewhere)
+    with core_only():
+        assert asdf.get_config() is unloaded
