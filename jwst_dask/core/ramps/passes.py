@@ -152,7 +152,9 @@ def need(stage: Stage, extent: Extent, shape: tuple[int, int]) -> str:
             return PARTS if rounds_of(stage, extent) else STREAM if hasattr(step, "stream") else WHOLE
         alone = getattr(step, "group_context", None)
         single = alone is not None and alone(stage.state) is not None
-        return GROUPS if single and extent.frame(shape) > extent.limit else FRAMES
+        if extent.frame(shape) > extent.limit:
+            return GROUPS if single else PARTS if rounds_of(stage, extent) else FRAMES
+        return FRAMES
     return BANDS if everything or step.alias == "ramp_fit" else ANY
 
 
