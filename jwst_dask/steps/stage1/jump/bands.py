@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from jwst_dask.kernels.ramp import jump
+from jwst_dask.kernels.ramp.neighbours import JUMP
 
 Others = Callable[[], Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]]
 
@@ -27,14 +28,15 @@ def find_jumps(sci: np.ndarray, groupdq: np.ndarray, gain: np.ndarray, noise: np
     how = jump.method(dead, options)
     if how is None or how < jump.CLIP_INTEGRATIONS:
         return jump.find_jumps(sci, groupdq, gain, noise, options, dead, counted, False)
-    before = groupdq.copy()
+    marks = [np.packbits(flags & JUMP) for flags in groupdq]  # all that is changed
     found = jump.find_jumps(sci, groupdq, gain, noise, options, dead, counted, False)
     full = jump.full_groups(groupdq) & ~dead  # with flags that follow from others: more than there are, if any
     if not full.any() or not _everywhere(full, others, options, how):
         return found
-    jump.clip_jumps(sci, before, gain, options, how)
-    jump.unflag(before, full)
-    groupdq[:] = before
+    for flags, mark in zip(groupdq, marks):
+        np.bitwise_or(flags & ~JUMP, np.unpackbits(mark, count=flags.size).reshape(flags.shape) * JUMP, out=flags)
+    jump.clip_jumps(sci, groupdq, gain, options, how)
+    jump.unflag(groupdq, full)
     return jump.find_jumps(sci, groupdq, gain, noise, options, dead, counted, False, True)
 
 
