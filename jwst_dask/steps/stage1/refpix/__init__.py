@@ -89,7 +89,9 @@ class RefPixStep(BlockStep):
     def touches(state: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Arrays that are read, and those that are changed: flags are only where interleaved reference pixels are (IRS2)."""
         every = ("sci", "groupdq", "pixeldq", "zeroframe")
-        return {"irs2": (every, every), "miri": (("sci", "pixeldq"), ("sci",))}.get(str(state["kind"]), (("sci", "pixeldq", "zeroframe"), ("sci", "zeroframe")))
+        return {"irs2": (every, every), "miri": (("sci", "pixeldq"), ("sci",))}.get(
+            str(state["kind"]), (("sci", "pixeldq", "zeroframe"), ("sci", "zeroframe"))
+        )
 
     def prepare(self, draft: Draft, refs: References) -> State | Skip:
         model, area = draft.model, draft.model.meta.subarray

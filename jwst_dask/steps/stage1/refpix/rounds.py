@@ -98,7 +98,9 @@ class Part:
     def correct(self) -> Iterator[Block]:
         """Rows of each group, corrected, without reference pixels unless they are kept; rows of ``pixeldq`` once."""
         (i, _, y0, y1, _, _), k, mean = self.place, self.output, self._mean()
-        corrector = self._corrector({k - 1: self.notes.find(f"alpha-{k}")}, {k - 1: self.notes.find(f"beta-{k}")}) if k else self._corrector({}, {})
+        corrector = (
+            self._corrector({k - 1: self.notes.find(f"alpha-{k}")}, {k - 1: self.notes.find(f"beta-{k}")}) if k else self._corrector({}, {})
+        )
         order, kept = self._order(), np.flatnonzero(is_normal() | self.keep)  # the same from either end
         height = kept.size
         first = y0 if self.keep else height * (OUTPUTS - 1 - k if self.flipped else k - 1)
