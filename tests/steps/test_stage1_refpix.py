@@ -83,6 +83,17 @@ def test_integrations_may_be_split(name):
             np.testing.assert_array_equal(found[key], whole[key][i : i + 1])
 
 
+@pytest.mark.parametrize("name", ["full", "stripe", "miri"])
+def test_what_is_not_read_may_be_missing(name):
+    step, state = prepared(name)
+    reads, writes = step.touches(state)
+    assert "groupdq" not in reads and "pixeldq" not in writes
+    every, some = scene.frames(name), {key: value for key, value in scene.frames(name).items() if key in reads}
+    every["groupdq"] = np.ones(every["sci"].shape, np.uint8)
+    found, expected = step.run(Block(some, 0), state).arrays, step.run(Block(every, 0), state).arrays
+    assert all(found[key].tobytes() == expected[key].tobytes() for key in writes if key in found) and (expected["groupdq"] == 1).all()
+
+
 @pytest.mark.parametrize("name", ["full", "sub", "miri"])
 def test_groups_may_be_split(name):
     step, state = prepared(name)
