@@ -47,7 +47,8 @@ def measure(command: Sequence[str], env: Mapping[str, str] | None = None, cwd: s
     """
     with tempfile.TemporaryFile() as log:
         began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, cwd=cwd)
+        plain = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # with which modules are compiled anew each time
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**plain, **(env or {})}, cwd=cwd)
         peaks: dict[int, float] = {}
         sampler = threading.Thread(target=_sample, args=(process.pid, peaks), daemon=True)
         sampler.start()
