@@ -390,9 +390,7 @@ def read_block(file: FitsFile, start: int = 0, stop: int | None = None, halo: in
     stop = nints if stop is None else min(stop, nints)
     before, after = min(halo, start), min(halo, nints - stop)
     arrays = {}
-    for name in CUBES:
-        if name.upper() not in file:
-            continue
+    for name in (name for name in CUBES if name.upper() in file):
         if len(file.hdu(name.upper()).shape) == 2:
             values = read(file, name.upper(), window=window)[None]
         else:
