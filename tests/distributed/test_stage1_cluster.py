@@ -22,7 +22,7 @@ from jwst_dask import simulate
 
 pytestmark = pytest.mark.distributed
 BYTES = 300_000
-"""Of tiles: five of frames, then eight of bands, for each of two exposures; workers with a limit of memory have 1 MB at least."""
+"""Of tiles: five of frames, then three of bands, for each of two exposures; workers with a limit of memory have 1 MB at least."""
 PARAMS: dict[str, Any] = {"steps": {"dq_init": {"save_results": True}, "jump": {"save_results": True}, "ramp_fit": {"save_opt": True}}}
 
 
@@ -44,7 +44,7 @@ def expected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Products of a run in one thread."""
     out = tmp_path_factory.mktemp("expected-ramps")
     result = jwst_dask.run(uncals(folder), "calwebb_detector1", output_dir=out, scheduler="sync", params=PARAMS)
-    assert len(result.receipts) > 20 and not scratch(out)
+    assert len(result.receipts) == 18 and not scratch(out)
     return out
 
 
@@ -100,7 +100,7 @@ def spilled(dask_worker: Any) -> tuple[int, int]:
 def test_workers(folder: Path, tmp_path: Path, expected: Path, client: Any) -> None:
     result = jwst_dask.run(uncals(folder), "calwebb_detector1", output_dir=tmp_path, client=client, params=PARAMS)
     assert digests(tmp_path) == digests(expected) and not scratch(tmp_path)
-    assert len({receipt.name for receipt in result.receipts}) == len(result.receipts) > 10
+    assert len({receipt.name for receipt in result.receipts}) == len(result.receipts) >= 10
     for disk, held in client.run(spilled).values():
         assert disk == 0 and held < 1_000_000  # receipts, never ramps
 
@@ -203,7 +203,7 @@ sys.exit(main(sys.argv[3:]))
 """
 
 
-@pytest.mark.parametrize(("when", "count"), [("allocated", 5), ("tile", 60), ("task", 14), ("renamed", 2),
+@pytest.mark.parametrize(("when", "count"), [("allocated", 5), ("tile", 60), ("task", 8), ("renamed", 2),
                                                *(pytest.param(when, count, marks=pytest.mark.slow) for when, count in (("allocated", 1), ("task", 3), ("renamed", 4)))])  # fmt: skip
 def test_a_killed_client_resumes(folder: Path, tmp_path: Path, expected: Path, when: str, count: int) -> None:
     """``allocated``: while room is taken; ``tile``: in the middle of one; ``renamed``: between a product's rename and its line in the ledger."""
