@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -25,6 +26,9 @@ from jwst_dask.core.prepare import StateStore, flat_meta
 from jwst_dask.core.ties import tie
 
 log = logging.getLogger(__name__)
+
+OWNER = "owner"
+"""File in a run's folder of states: the machine and the process that it belongs to."""
 
 
 @dataclass
@@ -72,6 +76,7 @@ def carry_out(plan: Plan, opts: Any, client: Any, result: Result, progress: Any 
     earlier = replace(result, made=list(result.made), receipts=list(result.receipts), failures=[])
     states = opts.workspace / "states" / opts.run_id
     _sweep(plan, opts)
+    claim(states)
     work = _Work(plan, opts, result, progress)
     try:
         tasks = work.allocate(StateStore(states))
@@ -101,6 +106,20 @@ def _sweep(plan: Plan, opts: Any) -> None:
             for path in planned.final.parent.glob(f".{glob.escape(planned.final.name)}.*.part"):
                 log.info("removing %s, left by a run that did not end", path.name)
                 path.unlink(missing_ok=True)
+
+
+def claim(folder: Path) -> None:
+    """Make a run's folder of states, and remove those beside it of runs that were killed: their processes, on this machine, are gone."""
+    for owner in folder.parent.glob(f"*/{OWNER}"):
+        host, _, pid = owner.read_text(errors="replace").partition(" ")
+        if host == socket.gethostname() and pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+            log.info("removing %s, left by a run that did not end", owner.parent)
+            shutil.rmtree(owner.parent, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / OWNER).write_text(f"{socket.gethostname()} {os.getpid()}")
+    except OSError as error:  # whoever has a state to save will say so
+        log.debug("%s: cannot be written (%s)", folder, error.strerror)
 
 
 class _Work:
