@@ -5,8 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killed import killed
 from products import contents, leftovers
 
 import jwst_dask
@@ -111,38 +110,12 @@ def test_a_worker_killed_in_the_middle(mos: Path, tmp_path: Path, expected: dict
     assert killed and not result.failures and products(tmp_path) == expected and not leftovers(tmp_path)
 
 
-CLIENT = """
-import os, signal, sys, warnings
-warnings.simplefilter("ignore")
-when, count = sys.argv[1], int(sys.argv[2])
-from jwst_dask.core import blocks, finish, ledger
-from jwst_dask.core.slits import store
-calls = 0
-def die(real):
-    def wrapped(*args, **keywords):
-        global calls
-        calls += 1
-        if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **keywords)
-    return wrapped
-if when == "renamed":
-    ledger.Ledger.record = die(ledger.Ledger.record)
-elif when == "task":
-    blocks.process = die(blocks.process)
-elif when == "part":
-    os.replace = die(os.replace)
-from jwst_dask.cli import main
-sys.exit(main(sys.argv[3:]))
-"""
-
-
 @pytest.mark.parametrize(("when", "count"), [("renamed", 2), ("renamed", 6), ("task", 5), ("task", 12), ("part", 14)])
 def test_a_killed_client_resumes(mos: Path, tmp_path: Path, expected: dict[str, str], when: str, count: int) -> None:
     """``renamed``: between a product's rename and its line in the ledger; ``part``: before a slit's result has its name."""
     out = tmp_path / "out"
     words = ["run", "calwebb_spec2", *nods(mos), "--output-dir", str(out), "--scheduler", "sync", "--no-progress"]
-    assert subprocess.run([sys.executable, "-c", CLIENT, when, str(count), *words], capture_output=True).returncode == -signal.SIGKILL
+    assert killed(when, count, words)
     parts = {path.name for path in (out / ".jwst_dask" / "parts").glob("*.slit")}
     assert 0 < len(parts) < NODS * SLITS
     result = jwst_dask.run(nods(mos), output_dir=out, resume=True, scheduler="sync")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from typing import Any
 
 import dask
 import pytest
+from killed import killed
 from products import contents, leftovers
 from ramp_runs import digests, raw, scratch, uncals
 
@@ -174,42 +173,13 @@ def same(one: Any, other: Any) -> None:
     assert all(table.tobytes() == other.tables[name].tobytes() for name, table in one.tables.items())
 
 
-CLIENT = """
-import os, signal, sys, warnings
-warnings.simplefilter("ignore")
-when, count = sys.argv[1], int(sys.argv[2])
-from jwst_dask.core import blocks, finish, ledger
-from jwst_dask.core.ramps import store
-from jwst_dask.io import layout
-calls = 0
-def die(real):
-    def wrapped(*args, **keywords):
-        global calls
-        calls += 1
-        if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **keywords)
-    return wrapped
-if when == "renamed":
-    ledger.Ledger.record = die(ledger.Ledger.record)
-elif when == "task":
-    blocks.process = die(blocks.process)
-elif when == "allocated":
-    os.posix_fallocate = die(os.posix_fallocate)
-elif when == "tile":
-    os.pwrite = die(os.pwrite)
-from jwst_dask.cli import main
-sys.exit(main(sys.argv[3:]))
-"""
-
-
 @pytest.mark.parametrize(("when", "count"), [("allocated", 5), ("tile", 60), ("task", 8), ("renamed", 2),
                                                *(pytest.param(when, count, marks=pytest.mark.slow) for when, count in (("allocated", 1), ("task", 3), ("renamed", 4)))])  # fmt: skip
 def test_a_killed_client_resumes(folder: Path, tmp_path: Path, expected: Path, when: str, count: int) -> None:
     """``allocated``: while room is taken; ``tile``: in the middle of one; ``renamed``: between a product's rename and its line in the ledger."""
     words = ["run", "calwebb_detector1", *uncals(folder), "--output-dir", str(tmp_path), "--scheduler", "sync", "--no-progress", "--steps.dq_init.save_results=true",
              "--steps.jump.save_results=true", "--steps.ramp_fit.save_opt=true"]  # fmt: skip
-    assert subprocess.run([sys.executable, "-c", CLIENT, when, str(count), *words], capture_output=True).returncode == -signal.SIGKILL
+    assert killed(when, count, words)
     left = len(contents(tmp_path))
     result = jwst_dask.run(uncals(folder), "calwebb_detector1", output_dir=tmp_path, resume=True, scheduler="sync", params=PARAMS)
     assert contents(tmp_path) == contents(expected) and not leftovers(tmp_path) and not scratch(tmp_path)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from typing import Any
 
 import dask
 import pytest
+from killed import killed
 from products import contents
 from ramp_runs import digests, scratch, uncals
 
@@ -127,35 +126,12 @@ def test_a_worker_killed_in_the_middle(folder: Path, tmp_path: Path, expected: P
     assert not result.failures and digests(out) == digests(expected) and not scratch(out)
 
 
-CLIENT = """
-import os, signal, sys, warnings
-warnings.simplefilter("ignore")
-when, count = sys.argv[1], int(sys.argv[2])
-from jwst_dask.core import blocks, ledger
-calls = 0
-def die(real):
-    def wrapped(*args, **keywords):
-        global calls
-        calls += 1
-        if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **keywords)
-    return wrapped
-if when == "renamed":
-    ledger.Ledger.record = die(ledger.Ledger.record)
-else:
-    blocks.process = die(blocks.process)
-from jwst_dask.cli import main
-sys.exit(main(sys.argv[3:]))
-"""
-
-
 @pytest.mark.parametrize(("when", "count"), [("task", 4), ("task", 20), ("renamed", 1), ("renamed", 2), ("renamed", 3), ("renamed", 4)])
 def test_a_killed_client_resumes(folder: Path, tmp_path: Path, expected: Path, keep: bool, when: str, count: int) -> None:
     """In a task of any stage; ``renamed``: between a product's rename and its line in the ledger."""
     words = ["run", "--stages", "1,2,3", *uncals(folder), "--output-dir", str(tmp_path), "--scheduler", "sync", "--no-progress"]
     words += ["--save-intermediate"] if keep else []
-    assert subprocess.run([sys.executable, "-c", CLIENT, when, str(count), *words], capture_output=True).returncode == -signal.SIGKILL
+    assert killed(when, count, words)
     result = jwst_dask.run(uncals(folder), stages="1,2,3", output_dir=tmp_path, resume=True, scheduler="sync", save_intermediate=keep)
     assert contents(tmp_path) == contents(expected) and not scratch(tmp_path)
     assert not (keep and when == "renamed") or len(result.made) == 12 - (count - 1)

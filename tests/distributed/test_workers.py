@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killed import killed
 from products import contents, inputs, leftovers
 
 import jwst_dask
@@ -196,35 +195,8 @@ def test_a_block_that_kills_every_worker_is_a_failure_with_advice(bots: Path, tm
     assert not leftovers(tmp_path) and not any("seg002" in name for name in result.made)
 
 
-CLIENT = """
-import os, signal, sys, warnings
-warnings.simplefilter("ignore")
-when, count = sys.argv[1], int(sys.argv[2])
-from jwst_dask.core import blocks, execute, finish, ledger
-calls = 0
-def die(real):
-    def wrapped(*args, **keywords):
-        global calls
-        calls += 1
-        if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **keywords)
-    return wrapped
-if when == "renamed":
-    ledger.Ledger.record = die(ledger.Ledger.record)
-elif when == "block":
-    blocks.process = die(blocks.process)
-elif when == "receipt":
-    finish._Work.done = die(finish._Work.done)
-elif when == "allocated":
-    from jwst_dask.io import layout
-    layout.allocate = die(layout.allocate)
-from jwst_dask.cli import main
-sys.exit(main(sys.argv[3:]))
-"""
-
-RESUME = [("renamed", 1), ("renamed", 11), ("block", 50), ("allocated", 5),
-          *(pytest.param(*case, marks=pytest.mark.slow) for case in (("renamed", 8), ("block", 1), ("block", 20), ("block", 72), ("allocated", 1)))]  # fmt: skip
+RESUME = [("renamed", 1), ("renamed", 11), ("task", 50), ("laid out", 5),
+          *(pytest.param(*case, marks=pytest.mark.slow) for case in (("renamed", 8), ("task", 1), ("task", 20), ("task", 72), ("laid out", 1)))]  # fmt: skip
 
 
 @pytest.mark.parametrize(("when", "count"), RESUME)
@@ -233,7 +205,7 @@ def test_a_killed_client_resumes(bots: Path, tmp_path: Path, expected: dict[str,
     out = tmp_path / "out"
     words = ["run", "auto", *inputs(bots), "--output-dir", str(out), "--chunk", "1", "--threads", "2", "--no-progress",
              "--steps.outlier_detection.rolling_window_width=5"]  # fmt: skip
-    assert subprocess.run([sys.executable, "-c", CLIENT, when, str(count), *words], capture_output=True).returncode == -signal.SIGKILL
+    assert killed(when, count, words)
     recorded = finished(out)
     if when == "renamed":
         assert len(recorded) == count - 1 and len([p for p in out.iterdir() if p.is_file() and not p.name.startswith(".")]) == count
@@ -265,7 +237,7 @@ def test_a_killed_client_of_a_cluster_resumes_on_it(bots: Path, tmp_path: Path, 
     words = ["run", "auto", *inputs(bots), "--output-dir", str(out), "--chunk", "1", "--scheduler", cluster.scheduler_address,
              "--steps.outlier_detection.rolling_window_width=5"]  # fmt: skip
     client.run(watch, 0.05)
-    assert subprocess.run([sys.executable, "-c", CLIENT, "receipt", "30", *words], capture_output=True).returncode == -signal.SIGKILL
+    assert killed("receipt", 30, words)
     assert_resumed(bots, out, expected, finished(out), client)
 
 
