@@ -47,33 +47,6 @@ def expected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(scope="module")
-def cluster(folder: Path) -> Iterator[Any]:
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, memory_limit="2GB", dashboard_address=None, host="127.0.0.1") as made:
-        yield made
-
-
-@pytest.fixture
-def client(cluster: Any) -> Iterator[Any]:
-    """Two workers, undisturbed by earlier tests."""
-    from distributed import Client
-
-    with Client(cluster) as made:
-        made.wait_for_workers(2, timeout=60)
-        made.run(restore)
-        yield made
-
-
-def restore() -> None:
-    """In a worker: undo `slow`."""
-    from jwst_dask.core import blocks
-
-    blocks.process = getattr(blocks, "untouched", blocks.process)
-    blocks.untouched = blocks.process  # type: ignore[attr-defined]
-
-
 def slow(where: str, seconds: float) -> None:
     """In a worker: stay in tasks of a pass for a while, when half of what they write is written."""
     from jwst_dask.core import blocks
