@@ -20,7 +20,7 @@ CHUNK = 4096
 
 
 @jit
-def _select(values, count, rank):  # type: ignore[no-untyped-def]
+def select(values, count, rank):  # type: ignore[no-untyped-def]
     """The value of this rank among ``values[:count]``, which are partly reordered (N. Wirth's selection)."""
     low, high = 0, count - 1
     while low < high:
@@ -46,9 +46,9 @@ def _select(values, count, rank):  # type: ignore[no-untyped-def]
 def median_of(values, count):  # type: ignore[no-untyped-def]
     """Median of ``values[:count]`` (float64, not NaN, at least one); they are partly reordered."""
     if count % 2:
-        return _select(values, count, count // 2)
-    upper = _select(values, count, count // 2)
-    return 0.5 * (upper + _select(values, count, count // 2 - 1))
+        return select(values, count, count // 2)
+    upper = select(values, count, count // 2)
+    return 0.5 * (upper + select(values, count, count // 2 - 1))
 
 
 @jit

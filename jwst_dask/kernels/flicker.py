@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jwst_dask.kernels._jit import jit
-from jwst_dask.kernels.clip import _select
+from jwst_dask.kernels.clip import select
 
 WIDE = 32
 """Columns whose values are collected together, so that whole cache lines are used."""
@@ -18,7 +18,7 @@ def _median32(values, count):  # type: ignore[no-untyped-def]
     """Median of ``values[:count]`` in float32; 0 of none. The values are partly reordered."""
     if count == 0:
         return np.float32(0)
-    upper = _select(values, count, count // 2)
+    upper = select(values, count, count // 2)
     if count % 2:
         return upper
     lower = values[0]  # all below the rank are at most `upper` now: the greatest of them is the other middle value

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from jwst_dask.kernels._jit import jit
-from jwst_dask.kernels.clip import _select
+from jwst_dask.kernels.clip import select
 
 EDGE = 4
 """Rows at both ends (reference pixels) that are not fitted."""
@@ -66,7 +66,7 @@ def line_weights(mask: np.ndarray) -> np.ndarray:
 @jit
 def _middle(values, count):  # type: ignore[no-untyped-def]
     """Median of ``values[:count]`` (float32, at least one); they are partly reordered."""
-    upper = _select(values, count, count // 2)
+    upper = select(values, count, count // 2)
     if count % 2:
         return upper
     lower = values[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from jwst_dask.kernels._jit import jit
-from jwst_dask.kernels.clip import bounds
+from jwst_dask.kernels.clip import bounds, select
 from jwst_dask.kernels.ramp.lanes import load
 from jwst_dask.kernels.ramp.neighbours import JUMP
 
@@ -110,28 +110,13 @@ def _lane_median(diffs, k, values):  # type: ignore[no-untyped-def]
 @jit
 def _middle(values, count, lower, upper):  # type: ignore[no-untyped-def]
     """Mean (float64) of the values of two ranks, the same or neighbours, among ``values[:count]``, which are partly reordered."""
-    first, last = 0, count - 1
-    while first < last:
-        pivot, i, j = values[upper], first, last
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while pivot < values[j]:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if j < upper:
-            first = i
-        if upper < i:
-            last = j
+    largest = select(values, count, upper)
     if lower == upper:
-        return np.float64(values[upper])
+        return np.float64(largest)
     before = values[0]
     for i in range(upper):
         before = max(before, values[i])
-    return (np.float64(before) + np.float64(values[upper])) / 2.0
+    return (np.float64(before) + np.float64(largest)) / 2.0
 
 
 @jit
