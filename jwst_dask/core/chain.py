@@ -101,7 +101,7 @@ class Chain:
                 raise InputError(f"stage {number} rests on pixels that an earlier stage makes ({why}); a run plans it when they are there, plan the others alone") from why
             self.carry_out()
             made = plan()
-        self._thread(made, number)
+        self._follow(made, number)
         if not last:
             self._pass_on(made, number, pipeline)
         self.plans.append(made)
@@ -111,7 +111,7 @@ class Chain:
         product = self.passed[path][1] if path in self.passed else None
         return str(product.final) if product is not None and product.done else path
 
-    def _thread(self, plan: Plan, number: int) -> None:
+    def _follow(self, plan: Plan, number: int) -> None:
         """Number the exposures of a stage, and say what each is made of."""
         finals = {str(product.final): found for found in self.passed.values() for product in found[1:]}
         for job in plan.jobs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import logging
@@ -28,7 +29,7 @@ from jwst_dask.core.ties import tie
 log = logging.getLogger(__name__)
 
 OWNER = "owner"
-"""File in a run's folder of states: the machine and the process that it belongs to."""
+"""File in a folder of a run: the machine and the process that it belongs to."""
 
 
 @dataclass
@@ -109,17 +110,22 @@ def _sweep(plan: Plan, opts: Any) -> None:
 
 
 def claim(folder: Path) -> None:
-    """Make a run's folder of states, and remove those beside it of runs that were killed: their processes, on this machine, are gone."""
+    """Make a folder of a run, and remove those beside it of runs that were killed: their processes, on this machine, are gone."""
     for owner in folder.parent.glob(f"*/{OWNER}"):
-        host, _, pid = owner.read_text(errors="replace").partition(" ")
-        if host == socket.gethostname() and pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
-            log.info("removing %s, left by a run that did not end", owner.parent)
-            shutil.rmtree(owner.parent, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a run that ends removes its own
+            _remove_ownerless(owner)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / OWNER).write_text(f"{socket.gethostname()} {os.getpid()}")
-    except OSError as error:  # whoever has a state to save will say so
+    except OSError as error:  # whoever has something to put there will say so
         log.debug("%s: cannot be written (%s)", folder, error.strerror)
+
+
+def _remove_ownerless(owner: Path) -> None:
+    host, _, pid = owner.read_text(errors="replace").partition(" ")
+    if host == socket.gethostname() and pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+        log.info("removing %s, left by a run that did not end", owner.parent)
+        shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 class _Work:

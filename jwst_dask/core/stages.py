@@ -22,7 +22,7 @@ import jwst_dask
 from jwst_dask.core import execute, ledger
 from jwst_dask.core.chain import Chain
 from jwst_dask.core.errors import InputError, JwstDaskError, ParameterError
-from jwst_dask.core.finish import Result
+from jwst_dask.core.finish import Result, claim
 from jwst_dask.core.inputs import expand
 from jwst_dask.core.layers import share
 from jwst_dask.core.pipeline import Pipeline, settle
@@ -91,10 +91,8 @@ def run_stages(inputs: Any, stages: str | Sequence[int], *, params: Mapping[str,
         log.info("all products of stages %s are current, nothing is made again", stages)
         result.products = there
         return result
-    for folder in between.glob("run-*"):
-        log.info("removing %s, left by a run that did not end", folder)
-        shutil.rmtree(folder, ignore_errors=True)
     chain = Chain(opts, between, between / f"run-{opts.run_id}", save_intermediate, params or {}, pars_file, client, result, progress)
+    claim(chain.laid_out)
     try:
         chain.add_all(pipelines, loose, asns)
         chain.carry_out()
@@ -105,7 +103,7 @@ def run_stages(inputs: Any, stages: str | Sequence[int], *, params: Mapping[str,
     finally:
         shutil.rmtree(chain.laid_out, ignore_errors=True)
         _remove_empty(between)
-    _tidy(result, between, chain.failed)
+    _tidy(result, chain)
     if not chain.failed:
         made = {name: ledger.Identity.of(path).__dict__ for name, path in result.products.items()}
         book.record(opts.output_dir / f"{ENTRY}-{key[:16]}", key, made=made)
@@ -193,15 +191,17 @@ def _chain(loose: list[str], asns: Mapping[int, list[str]], numbers: Sequence[in
     return [table.pipeline(str(name)) for name in names]
 
 
-def _tidy(result: Result, between: Path, failed: bool) -> None:
-    """Forget what was only made for a later stage, and remove it if all went well."""
-    kept = {name: path for name, path in result.products.items() if Path(path).parent != between}
+def _tidy(result: Result, chain: Chain) -> None:
+    """Forget what was only made for a later stage, and remove it if all went well (others may have theirs there)."""
+    kept = {name: path for name, path in result.products.items() if Path(path).parent != chain.between}
     gone = set(result.products) - set(kept)
     result.products, result.made = kept, [name for name in result.made if name not in gone]
-    if not failed:
-        shutil.rmtree(between, ignore_errors=True)
-    elif between.exists():
-        log.warning("what was made for later stages is kept for --resume in %s", between)
+    if chain.failed and chain.between.exists():
+        log.warning("what was made for later stages is kept for --resume in %s", chain.between)
+    elif not chain.failed:
+        for _, product in chain.passed.values():
+            (chain.between / product.final.name).unlink(missing_ok=True)
+        _remove_empty(chain.between)
 
 
 def _remove_empty(folder: Path) -> None:

@@ -47,24 +47,27 @@ def tie(tasks: list[Any], exposures: Mapping[int, ExposurePlan], folder: Path) -
     folder : Path
         For receipts.
     """
-    followed = {up.index: up for exposure in exposures.values() for up in exposure.follows()}
-    gates: dict[int, str] = {}
-    for index, exposure in followed.items():
-        if own := [task for task in tasks if task.exposure == index]:
-            folder.mkdir(parents=True, exist_ok=True)
-            needed = {name for task in own for name in task.needs}
-            gates[index] = f"{exposure.name}.{index}[passed on]"
-            tasks = [*tasks, Gate(gates[index], index, exposure.file.path, needs=tuple(task.name for task in own if task.name not in needed))]
-    waits: dict[int, str] = {}
-    for index, exposure in exposures.items():
+    own: dict[int, list[Any]] = {}
+    for task in tasks:
+        own.setdefault(task.exposure, []).append(task)
+    followed = {up.index for exposure in exposures.values() for up in exposure.follows()}
+    gates = {index: f"{exposures[index].name}.{index}[passed on]" for index in followed if index in own}
+    if gates:
+        folder.mkdir(parents=True, exist_ok=True)
+    out: list[Any] = []
+    for index in sorted(own, key=lambda index: (_turn(exposures[index]), index)):
+        exposure, waits, ends = exposures[index], "", gates.get(index, "")
         before = tuple(dict.fromkeys(gates[up.index] for up in exposure.follows() if up.index in gates))
-        if before and any(task.exposure == index for task in tasks):
-            waits[index] = before[0]
+        if before:
+            waits = before[0]
             if len(before) > 1:  # tasks that read should need few
-                waits[index] = f"{exposure.name}.{index}[all there]"
-                tasks = [Gate(waits[index], index, exposure.file.path, needs=before), *tasks]
-    tied = [_tied(task, waits.get(task.exposure, ""), gates.get(task.exposure, ""), str(folder)) for task in tasks]
-    return sorted(tied, key=lambda task: (_turn(exposures[task.exposure]), task.exposure))
+                waits = f"{exposure.name}.{index}[all there]"
+                out.append(_tied(Gate(waits, index, exposure.file.path, needs=before), "", ends, str(folder)))
+        out += [_tied(task, waits, ends, str(folder)) for task in own[index]]
+        if ends:
+            needed = {name for task in own[index] for name in task.needs}
+            out.append(Gate(ends, index, exposure.file.path, needs=tuple(task.name for task in own[index] if task.name not in needed)))
+    return out
 
 
 def _turn(exposure: ExposurePlan) -> int:
@@ -76,4 +79,4 @@ def _tied(task: Any, waits: str, ends: str, folder: str) -> Any:
     """A task behind the one it waits for, if any; done once, if its exposure ends with one that others wait for."""
     if waits and not task.needs:
         task = dataclasses.replace(task, needs=(waits,))
-    return Once(task.name, task.exposure, task.source, task, folder, task.needs, task.slit) if ends and task.name != ends else task
+    return Once(task.name, task.exposure, task.source, task, folder, task.needs, task.slit) if ends else task

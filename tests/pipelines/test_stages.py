@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -232,6 +234,18 @@ def test_what_is_done_is_not_done_again(small: Path, tmp_path: Path, mode: str, 
     part = jwst_dask.run(uncals(small), stages="1,2,3", output_dir=tmp_path, save_intermediate=keep, resume=True)
     assert [name.rsplit("_", 1)[1] for name in part.made] == ["crfints.fits"] and digests(tmp_path) == before
     assert not any("seg001" in receipt.name for receipt in part.receipts)
+
+
+@pytest.mark.parametrize("mode", ["bots"])
+def test_runs_beside_it_are_left_alone(small: Path, tmp_path: Path, mode: str) -> None:
+    """What a living run of other exposures has between its stages stays; what a dead one has left goes."""
+    between, host = tmp_path / ".jwst_dask" / "between", socket.gethostname()
+    for name, pid in (("run-living", os.getpid()), ("run-dead", 2**31 - 1)):
+        (between / name).mkdir(parents=True)
+        (between / name / "owner").write_text(f"{host} {pid}")
+    (between / "jw09902001001_04101_00001-seg001_nrs1_rateints.fits").touch()
+    jwst_dask.run(uncals(small), stages="1,2,3", output_dir=tmp_path)
+    assert sorted(path.name for path in between.iterdir()) == ["jw09902001001_04101_00001-seg001_nrs1_rateints.fits", "run-living"]
 
 
 @pytest.mark.parametrize("mode", ["bots"])
