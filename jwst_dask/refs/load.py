@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jwst_dask.core.arrays import load_arrays
 from jwst_dask.core.errors import ReferenceError_
 from jwst_dask.refs.windows import Window, read_window
 
@@ -134,8 +135,7 @@ def load_npz(path: str) -> Mapping[str, np.ndarray]:
 
 def _read_npz(path: str) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        return load_arrays(path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ReferenceError_(f"{path} is not a readable state file: {error}") from error
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from jwst_dask.core.arrays import load_array
+
 
 class Notes:
     """Arrays by name in a folder of a store.
@@ -30,5 +32,4 @@ class Notes:
 
     def find(self, name: str) -> np.ndarray:
         """An array that a round before has left."""
-        found: np.ndarray = np.load(self.folder / f"{name}.npy")
-        return found
+        return load_array(self.folder / f"{name}.npy")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jwst_dask.core.arrays import load_arrays
 from jwst_dask.core.blocks import Receipt
 
 TABLE = "table."
@@ -35,9 +36,9 @@ def kept(folder: str, name: str) -> Receipt | None:
     """The receipt of a task that was done before; None if it was not."""
     if not folder or not (path := _path(folder, name)).exists():
         return None
-    with np.load(path, allow_pickle=False) as file:
-        plain = json.loads(file["plain"].tobytes())
-        return Receipt(**plain, tables={key.removeprefix(TABLE): file[key] for key in file.files if key.startswith(TABLE)})
+    found = load_arrays(path)
+    plain = json.loads(found["plain"].tobytes())
+    return Receipt(**plain, tables={key.removeprefix(TABLE): array for key, array in found.items() if key.startswith(TABLE)})
 
 
 def _path(folder: str, name: str) -> Path:

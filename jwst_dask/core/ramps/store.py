@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from jwst_dask.core.arrays import load_arrays
 from jwst_dask.core.errors import InputError, JwstDaskError
 from jwst_dask.data.exposure import Block
 
@@ -305,10 +306,6 @@ def save_facts(folder: str, name: str, facts: dict[str, np.ndarray]) -> None:
 
 def load_facts(folder: str, prefix: str) -> list[dict[str, np.ndarray]]:
     """Small arrays that the tasks of a pass left, in order of their names."""
-    out = []
-    for path in sorted(Path(folder).glob(f"facts-{prefix}*.npz")):
-        with np.load(path, allow_pickle=False) as file:
-            out.append({name: file[name] for name in file.files})
-    return out
+    return [load_arrays(path) for path in sorted(Path(folder).glob(f"facts-{prefix}*.npz"))]
 
 

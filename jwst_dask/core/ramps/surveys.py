@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from jwst_dask.core.arrays import load_arrays
 from jwst_dask.core.blocks import Receipt
 from jwst_dask.core.prepare import Stage
 from jwst_dask.core.ramps.passes import surveys_of
@@ -127,9 +128,7 @@ class Conclusion:
         paths = sorted(path for path in Path(self.folder).glob("facts-*.npz") if path.name != Path(self.target).name)
 
         def parts() -> Iterator[dict[str, np.ndarray]]:
-            for path in paths:
-                with np.load(path, allow_pickle=False) as file:
-                    yield {name: file[name] for name in file.files}
+            yield from map(load_arrays, paths)
 
         if not Path(self.target).exists():  # else all that is lacking is the receipt
             before = dict(load_npz(self.state))

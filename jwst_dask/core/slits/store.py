@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jwst_dask.core.arrays import load_array
 from jwst_dask.core.errors import InputError, JwstDaskError
 from jwst_dask.core.memo import memo
 from jwst_dask.core.slits.chain import Outcome
@@ -53,7 +54,7 @@ def load_frame(folder: str | os.PathLike[str]) -> Block:
     path = Path(folder)
     try:
         names = (path / "complete").read_text().split()
-        return Block({name: np.load(path / f"{name}.npy", mmap_mode="r") for name in names}, 0)
+        return Block({name: load_array(path / f"{name}.npy", "r") for name in names}, 0)
     except OSError as error:
         raise JwstDaskError(f"{path}: the exposure's frame is not there; workers must share the output folder's file system") from error
 
